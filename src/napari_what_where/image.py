@@ -1,0 +1,158 @@
+"""The door: what counts as an image, and one perceptual scale for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+MAX_DATA_CHANNELS = 6
+"""Data images with more channels are projected on this many principal components, so that cost stays bounded."""
+
+_WANTED = "expected a real-valued array of shape (rows, columns) or (rows, columns, channels)"
+
+
+def check_image(image: Any) -> np.ndarray:
+    """Return ``image`` as a (rows, columns[, channels]) array with its alpha, if any, composited over white.
+
+    Accepts anything ``numpy.asarray`` understands, of any real dtype (bool counts as 0 and 1).
+
+    Raises
+    ------
+    TypeError
+        For text, objects, dates or complex numbers.
+    ValueError
+        For a wrong number of axes, fewer than 2 × 2 pixels, no channels, NaN or infinite pixels.
+    """
+    array = np.asarray(image)
+    if array.dtype.kind == "c":
+        raise TypeError(f"The image is complex ({array.dtype}); {_WANTED}. Pass its abs, real or angle.")
+    if array.dtype.kind not in "buif":
+        raise TypeError(f"The image is {type(image).__name__} of dtype {array.dtype}; {_WANTED}.")
+    if array.ndim not in (2, 3):
+        raise ValueError(
+            f"The image has {array.ndim} axes (shape {array.shape}); {_WANTED}. "
+            "For a stack, pass one plane at a time."
+        )
+    if array.size == 0 or min(array.shape[:2]) < 2:
+        raise ValueError(f"The image has shape {array.shape}; {_WANTED}, with at least 2 × 2 pixels.")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        bad = int(array.size - np.isfinite(array).sum())
+        raise ValueError(
+            f"The image has {bad} NaN or infinite values of {array.size}; expected finite pixels. "
+            "Replace them first, for example with numpy.nan_to_num(image)."
+        )
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8)
+    if array.ndim == 3 and array.shape[2] == 4 and array.dtype == np.uint8:
+        return composite_alpha(array)
+    if array.ndim == 3 and array.shape[2] == 1:
+        return array[..., 0]
+    return array
+
+
+def composite_alpha(rgba: np.ndarray) -> np.ndarray:
+    """Composite a (rows, columns, 4) uint8 or [0, 1] float image over white; same dtype, three channels."""
+    top = 255 if rgba.dtype == np.uint8 else 1
+    opacity = rgba[..., 3:] / np.float32(top)
+    blended = rgba[..., :3] * opacity + top * (1 - opacity)
+    return np.rint(blended).astype(np.uint8) if rgba.dtype == np.uint8 else blended.astype(rgba.dtype)
+
+
+def is_colour(image: np.ndarray) -> bool:
+    """Whether a checked image is red, green and blue: three channels, of 8 bits or floats within [0, 1]."""
+    if image.ndim != 3 or image.shape[2] != 3:
+        return False
+    if image.dtype == np.uint8:
+        return True
+    return bool(image.dtype.kind == "f" and image.min() >= 0 and image.max() <= 1)
+
+
+@dataclass(frozen=True)
+class PerceptualScale:
+    """Maps pixels to channels of comparable size; fitted once, it applies to every image of a collection.
+
+    Colour becomes CIELAB / 100. Data channels (fluorescence, raw counts, spectra) are stretched to [0, 1] between
+    the percentiles 0.1 and 99.9 of each channel; more than ``MAX_DATA_CHANNELS`` are projected on the leading
+    principal components.
+    """
+
+    colour: bool
+    low: np.ndarray
+    high: np.ndarray
+    components: np.ndarray | None = None
+
+    @classmethod
+    def fit(cls, images: Sequence[Any]) -> PerceptualScale:
+        """Fit to one or more images, which must agree in their number of channels (else ``ValueError``)."""
+        checked = [check_image(image) for image in images]
+        if not checked:
+            raise ValueError("Received no images; expected at least one.")
+        channels = {1 if image.ndim == 2 else image.shape[2] for image in checked}
+        if len(channels) > 1:
+            raise ValueError(
+                f"The images have {sorted(channels)} channels; expected one number for all. "
+                "Convert them to the same kind first."
+            )
+        if all(is_colour(image) for image in checked):
+            return cls(colour=True, low=np.zeros(3), high=np.ones(3))
+        sample = np.concatenate([_sample_pixels(image) for image in checked])
+        low, high = _robust_range(sample)
+        scale = cls(colour=False, low=low, high=high)
+        if sample.shape[1] <= MAX_DATA_CHANNELS:
+            return scale
+        return cls(colour=False, low=low, high=high, components=_principal(scale._stretch(sample)))
+
+    def apply(self, image: Any) -> np.ndarray:
+        """Return the image as (rows, columns, channels) float32 perceptual channels."""
+        checked = check_image(image)
+        if self.colour:
+            from skimage.color import rgb2lab
+
+            if not is_colour(checked):
+                raise ValueError(
+                    f"The image has shape {checked.shape} and dtype {checked.dtype}; expected colour like the "
+                    "images this scale was fitted to. Fit a scale to all images together."
+                )
+            return (rgb2lab(checked) / 100).astype(np.float32)
+        planes = checked[..., None] if checked.ndim == 2 else checked
+        if planes.shape[2] != len(self.low):
+            raise ValueError(f"The image has {planes.shape[2]} channels; this scale was fitted to {len(self.low)}.")
+        stretched = self._stretch(planes)
+        return stretched if self.components is None else (stretched @ self.components).astype(np.float32)
+
+    def _stretch(self, planes: np.ndarray) -> np.ndarray:
+        # Halved before subtracting: the span of a float64 image may itself overflow.
+        span = self.high / 2 - self.low / 2
+        span = np.where(span > 0, span, 1.0)
+        stretched = (planes / 2.0 - self.low / 2) / span
+        return np.clip(stretched, 0, 1).astype(np.float32)
+
+
+def perceptual_channels(image: Any, scale: PerceptualScale | None = None) -> np.ndarray:
+    """The image's (rows, columns, channels) float32 perceptual channels, at ``scale`` or its own."""
+    return (scale or PerceptualScale.fit([image])).apply(image)
+
+
+def _sample_pixels(image: np.ndarray, most: int = 1_000_000) -> np.ndarray:
+    """Up to ``most`` pixels, (pixels, channels) float64, from a regular lattice (no randomness)."""
+    planes = image[..., None] if image.ndim == 2 else image
+    step = max(1, int(np.ceil(np.sqrt(planes.shape[0] * planes.shape[1] / most))))
+    lattice = planes[::step, ::step]
+    return lattice.reshape(-1, planes.shape[2]).astype(np.float64)
+
+
+def _robust_range(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    low, high = np.percentile(sample, [0.1, 99.9], axis=0, method="nearest")
+    # A few bright pixels on an even ground lie outside the percentiles: then their full range is the signal.
+    even = low == high
+    return np.where(even, sample.min(axis=0), low), np.where(even, sample.max(axis=0), high)
+
+
+def _principal(stretched: np.ndarray) -> np.ndarray:
+    """Leading principal directions, (channels, MAX_DATA_CHANNELS), signed so that each sums to ≥ 0."""
+    covariance = np.cov(stretched.astype(np.float64), rowvar=False)
+    directions = np.linalg.eigh(covariance)[1][:, ::-1][:, :MAX_DATA_CHANNELS]
+    return directions * np.where(directions.sum(axis=0) < 0, -1.0, 1.0)

@@ -1,0 +1,30 @@
+"""Progress and cancellation, shared by every stage.
+
+A stage that takes time accepts ``report``, a function of one :class:`Progress`. It is called often enough
+(at least a few times a second, also from inside a model's forward pass) that raising :class:`Cancelled` from
+it stops the work at once: there is no other cancellation mechanism.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Progress(NamedTuple):
+    """How far one stage is: ``done`` of ``total`` steps."""
+
+    stage: str
+    done: int
+    total: int
+
+
+class Cancelled(Exception):
+    """Raised from a ``report`` function to stop the work; nothing has been changed."""
+
+
+Report = Callable[[Progress], None]
+
+
+def ignore_progress(progress: Progress) -> None:
+    """The ``report`` of callers who neither watch nor cancel."""
