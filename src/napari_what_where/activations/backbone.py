@@ -1,0 +1,73 @@
+"""The seam of backbones: image in, activations of every network layer out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from napari_what_where.activations.types import TokenActivations
+from napari_what_where.image import PerceptualScale
+from napari_what_where.progress import Report, ignore_progress
+
+
+@dataclass(frozen=True)
+class BackboneInfo:
+    """What a user wants to know before choosing a backbone."""
+
+    name: str
+    family: str
+    description: str
+    pathways: tuple[str, ...]
+    """Which of "what" and "where" it can give."""
+    size_bytes: int
+    """Of its weights; 0 if it has none."""
+    licence: str
+    status: str = "ready"
+    """"ready", or what is missing and what to do about it."""
+
+
+class Backbone(ABC):
+    """A source of activations.
+
+    Subclasses set ``info`` and implement :meth:`visit`, which *pushes* each network layer as soon as it is captured:
+    the receiver may keep it, fold it into an affinity and drop it, or raise (to cancel inside a forward pass).
+    """
+
+    info: BackboneInfo
+
+    @abstractmethod
+    def visit(
+        self,
+        image: Any,
+        receive: Callable[[TokenActivations], None],
+        *,
+        scale: PerceptualScale | None = None,
+        report: Report = ignore_progress,
+    ) -> None:
+        """Run on one image and hand each network layer's activations to ``receive``.
+
+        ``image``: (rows, columns[, channels]), any real dtype. ``scale``: one intensity scaling for all images of a
+        collection; by default the image's own. Exceptions of ``receive`` and ``report`` pass through and leave
+        nothing behind. Raises ``ValueError`` or ``TypeError`` for what is no image.
+        """
+
+    def extract(
+        self, image: Any, *, scale: PerceptualScale | None = None, report: Report = ignore_progress
+    ) -> list[TokenActivations]:
+        """All network layers' activations at once; see :meth:`visit`."""
+        collected: list[TokenActivations] = []
+        self.visit(image, collected.append, scale=scale, report=report)
+        return collected
+
+    def check_pathway(self, pathway: str) -> None:
+        """Raise ``ValueError``, saying why and what to do, if this backbone cannot give the pathway."""
+        needed = ("what", "where") if pathway == "both" else (pathway,)
+        missing = [name for name in needed if name not in self.info.pathways]
+        if missing:
+            lacks = "attention, so no queries and keys" if "where" in missing else "values"
+            raise ValueError(
+                f"Backbone {self.info.name!r} cannot give pathway {pathway!r}: it has no {lacks}. "
+                f"Use pathway {self.info.pathways[0]!r}, or another backbone."
+            )

@@ -1,0 +1,148 @@
+"""The joint operator: all network layers in one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+import torch
+
+from napari_what_where.activations.types import Grid, TokenActivations
+from napari_what_where.affinity.attention import AttentionAffinity
+from napari_what_where.affinity.cosine import CosineAffinity, ExpKernelAffinity
+from napari_what_where.affinity.operator import DenseAffinity, Normalized, SymmetricOperator, WeightedSum
+from napari_what_where.affinity.pooling import Pooled
+from napari_what_where.device import resolve_device
+from napari_what_where.progress import Progress, Report, ignore_progress
+
+PATHWAYS = ("what", "where", "both")
+NORMALIZATIONS = ("degree", "none")
+KERNELS = ("cosine", "exp")
+DENSE_TOKENS = 16384
+"""Full-rank affinities are collapsed into one matrix a grid up to this many tokens (1.1 GB); beyond, kept lazy."""
+
+
+class JointAffinity(SymmetricOperator):
+    """J = mean over network layers of P_lᵀ N_l P_l, on the finest grid.
+
+    Attributes
+    ----------
+    grid : (rows, columns) of the finest token grid, the one with most tokens
+    finest : the mean operator of the layers that live on that grid; it knows boundaries best
+    layers : names of the network layers in it, for the record
+    """
+
+    def __init__(self, sums: dict[Grid, SymmetricOperator], terms: dict[Grid, int], layers: tuple[str, ...]) -> None:
+        """From the sum of each grid's normalised operators, and how many ``terms`` each sum has."""
+        self.layers = layers
+        self.grid = max(sums, key=lambda grid: (grid[0] * grid[1], grid))
+        self.finest = WeightedSum([sums[self.grid]], [1.0 / terms[self.grid]])
+        self.device = self.finest.device
+        pooled = [total if grid == self.grid else Pooled(total, self.grid) for grid, total in sums.items()]
+        self._sum = WeightedSum(pooled, [1.0 / sum(terms.values())] * len(pooled))
+
+    @property
+    def cost(self) -> int:
+        return self._sum.cost
+
+    def product(self, x: torch.Tensor) -> torch.Tensor:
+        return self._sum.product(x)
+
+    def factor(self) -> torch.Tensor | None:
+        return self._sum.factor()
+
+    def dense(self) -> torch.Tensor:
+        return self._sum.dense()
+
+
+def joint_affinity(
+    activations: Iterable[TokenActivations],
+    pathway: str = "what",
+    normalization: str = "degree",
+    *,
+    kernel: str = "cosine",
+    temperature: float = 0.1,
+    centred: bool = True,
+    device: str | torch.device = "auto",
+    report: Report = ignore_progress,
+) -> JointAffinity:
+    """Fold every network layer's affinity into one symmetric operator on the finest grid.
+
+    Parameters
+    ----------
+    activations : iterable of TokenActivations
+        Consumed one at a time: a full-rank affinity of up to ``DENSE_TOKENS`` tokens is collapsed at once, so its
+        activations can be freed.
+    pathway : "what", "where" or "both"
+        Value similarity, key-query similarity, or both with equal weight.
+    normalization : "degree" or "none"
+        D^-½ S D^-½ for each layer, or S itself (the paper's own).
+    kernel : "cosine" or "exp"
+        Of *what*: (1 + cosine) / 2, low rank; or exp(cosine / temperature).
+    centred : bool
+        Subtract the image's mean value first.
+
+    Raises
+    ------
+    ValueError
+        For an unknown option, no activations, or a layer that lacks what the pathway needs.
+
+    Cost: low-rank layers O(tokens · width); full-rank ones O(heads · tokens² · head_dim) once.
+    """
+    for name, given, known in (
+        ("pathway", pathway, PATHWAYS),
+        ("normalization", normalization, NORMALIZATIONS),
+        ("kernel", kernel, KERNELS),
+    ):
+        if given not in known:
+            raise ValueError(f"{name} is {given!r}; expected one of {', '.join(map(repr, known))}.")
+    target = resolve_device(device)
+
+    def what(layer: TokenActivations) -> SymmetricOperator:
+        if kernel == "exp":
+            return ExpKernelAffinity.of(layer, target, centred=centred, temperature=temperature)
+        return CosineAffinity.of(layer, target, centred=centred)
+
+    def where(layer: TokenActivations) -> SymmetricOperator:
+        return AttentionAffinity.of(layer, target)
+
+    build = {"what": [what], "where": [where], "both": [what, where]}[pathway]
+    return _fold(activations, build, normalized=normalization == "degree", report=report)
+
+
+def _fold(
+    activations: Iterable[TokenActivations],
+    build: list[Callable[[TokenActivations], SymmetricOperator]],
+    *,
+    normalized: bool,
+    report: Report,
+) -> JointAffinity:
+    """Sum layers by grid, collapsing the full-rank ones as they come; then divide by their number."""
+    collapsed: dict[Grid, torch.Tensor] = {}
+    lazy: dict[Grid, list[SymmetricOperator]] = {}
+    terms: Counter[Grid] = Counter()
+    names: list[str] = []
+    for done, layer in enumerate(activations):
+        report(Progress("affinity", done, 0))
+        names.append(layer.name)
+        for make in build:
+            operator = make(layer)
+            terms[operator.grid] += 1
+            dense = not isinstance(operator, CosineAffinity) and operator.tokens <= DENSE_TOKENS
+            if dense:
+                operator = DenseAffinity(operator.dense(), operator.grid)
+            if normalized:
+                operator = Normalized(operator)
+            if not dense:
+                lazy.setdefault(operator.grid, []).append(operator)
+            elif operator.grid in collapsed:
+                collapsed[operator.grid] += operator.dense()
+            else:
+                collapsed[operator.grid] = operator.dense()
+    if not names:
+        raise ValueError("Received no activations; expected at least one network layer.")
+    for grid, matrix in collapsed.items():
+        lazy.setdefault(grid, []).append(DenseAffinity(matrix, grid))
+    # Every term weighs the same: network layers do, and so do "what" and "where" of each.
+    sums: dict[Grid, SymmetricOperator] = {grid: WeightedSum(held, [1.0] * len(held)) for grid, held in lazy.items()}
+    return JointAffinity(sums, dict(terms), tuple(names))

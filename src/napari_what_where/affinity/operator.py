@@ -1,0 +1,149 @@
+"""The seam between affinities and solvers: a lazy symmetric linear operator."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from napari_what_where.activations.types import Grid
+
+
+class SymmetricOperator(ABC):
+    """A symmetric (tokens, tokens) matrix known by its products.
+
+    Subclasses give ``grid``, ``device`` and :meth:`product`. What else they know about their structure they say by
+    overriding :meth:`factor` (low rank) and :meth:`dense`; solvers choose by it.
+    """
+
+    grid: Grid
+    device: torch.device
+
+    @property
+    def tokens(self) -> int:
+        """Number of rows and columns."""
+        return self.grid[0] * self.grid[1]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(tokens, tokens)."""
+        return self.tokens, self.tokens
+
+    @property
+    @abstractmethod
+    def cost(self) -> int:
+        """Multiply-adds of the product with one column."""
+
+    @abstractmethod
+    def product(self, x: torch.Tensor) -> torch.Tensor:
+        """The operator times ``x``, (tokens, columns) float32 on ``device``."""
+
+    def factor(self) -> torch.Tensor | None:
+        """F, (tokens, rank) float32, with F Fᵀ equal to the operator; None where it has no such low-rank form."""
+        return None
+
+    def dense(self) -> torch.Tensor:
+        """The whole matrix, float32. Memory: 4 · tokens² bytes; cost: tokens products unless overridden."""
+        return self.product(torch.eye(self.tokens, device=self.device))
+
+    def degree(self) -> torch.Tensor:
+        """Row sums, (tokens,) float32."""
+        return self.product(torch.ones(self.tokens, 1, device=self.device))[:, 0]
+
+    def __matmul__(self, x: Any) -> Any:
+        """The product with a torch tensor or numpy array, (tokens,) or (tokens, columns); the same type comes back.
+
+        Raises ``ValueError`` if ``x`` has another number of rows.
+        """
+        given = torch.as_tensor(x)
+        if given.ndim not in (1, 2) or given.shape[0] != self.tokens:
+            raise ValueError(
+                f"x has shape {tuple(given.shape)}; expected ({self.tokens},) or ({self.tokens}, columns), one row "
+                f"for each token of the {self.grid[0]} × {self.grid[1]} grid."
+            )
+        columns = given if given.ndim == 2 else given[:, None]
+        answer = self.product(columns.to(self.device, torch.float32))
+        answer = answer if given.ndim == 2 else answer[:, 0]
+        answer = answer.to(given.device, given.dtype if given.is_floating_point() else torch.float32)
+        return answer.numpy() if isinstance(x, np.ndarray) else answer
+
+
+class DenseAffinity(SymmetricOperator):
+    """A matrix that is already there."""
+
+    def __init__(self, matrix: torch.Tensor, grid: Grid) -> None:
+        if matrix.shape != (grid[0] * grid[1],) * 2:
+            raise ValueError(f"matrix has shape {tuple(matrix.shape)}; expected one row and column a token of {grid}.")
+        self.matrix, self.grid, self.device = matrix, grid, matrix.device
+
+    @property
+    def cost(self) -> int:
+        return self.tokens**2
+
+    def product(self, x: torch.Tensor) -> torch.Tensor:
+        return self.matrix @ x
+
+    def dense(self) -> torch.Tensor:
+        return self.matrix
+
+
+class Normalized(SymmetricOperator):
+    """N = D^-½ S D^-½ with D the degrees of S: the normalised adjacency (Shi & Malik 2000)."""
+
+    def __init__(self, operator: SymmetricOperator) -> None:
+        self.operator, self.grid, self.device = operator, operator.grid, operator.device
+        degree = operator.degree()
+        # Every affinity here has S ≥ 0 and S_ii > 0; the floor only guards against rounding in low-rank sums.
+        self.scaling = degree.clamp_min(torch.finfo(degree.dtype).eps * float(degree.max())).rsqrt()[:, None]
+
+    @property
+    def cost(self) -> int:
+        return self.operator.cost + 2 * self.tokens
+
+    def product(self, x: torch.Tensor) -> torch.Tensor:
+        return self.scaling * self.operator.product(self.scaling * x)
+
+    def factor(self) -> torch.Tensor | None:
+        factor = self.operator.factor()
+        return None if factor is None else self.scaling * factor
+
+    def dense(self) -> torch.Tensor:
+        return self.scaling * self.operator.dense() * self.scaling.T
+
+
+class WeightedSum(SymmetricOperator):
+    """Σ wᵢ Aᵢ of operators on one grid, with weights ≥ 0."""
+
+    def __init__(self, operators: Sequence[SymmetricOperator], weights: Sequence[float]) -> None:
+        if not operators or len(operators) != len(weights) or min(weights) < 0:
+            raise ValueError(f"Received {len(operators)} operators and weights {list(weights)}; expected one ≥ 0 each.")
+        if len({operator.grid for operator in operators}) > 1:
+            raise ValueError(f"The operators live on {[operator.grid for operator in operators]}; expected one grid.")
+        self.operators, self.weights = tuple(operators), tuple(weights)
+        self.grid, self.device = operators[0].grid, operators[0].device
+
+    @property
+    def cost(self) -> int:
+        return sum(operator.cost for operator in self.operators)
+
+    def product(self, x: torch.Tensor) -> torch.Tensor:
+        total = torch.zeros_like(x)
+        for operator, weight in zip(self.operators, self.weights, strict=True):
+            total.add_(operator.product(x), alpha=weight)
+        return total
+
+    def factor(self) -> torch.Tensor | None:
+        factors = [operator.factor() for operator in self.operators]
+        if any(factor is None for factor in factors):
+            return None
+        pairs = zip(factors, self.weights, strict=True)
+        return torch.cat([weight**0.5 * factor for factor, weight in pairs if factor is not None], dim=1)
+
+    def dense(self) -> torch.Tensor:
+        total = torch.zeros(self.shape, device=self.device)
+        for operator, weight in zip(self.operators, self.weights, strict=True):
+            total.add_(operator.dense(), alpha=weight)
+        return total

@@ -1,0 +1,127 @@
+"""The exact solver: Gram matrix where the operator is low rank, dense where it is small, block Krylov beyond."""
+
+from __future__ import annotations
+
+import torch
+
+from napari_what_where.affinity.operator import SymmetricOperator
+from napari_what_where.embedding.solver import Solution, product64, rayleigh_ritz
+from napari_what_where.progress import Progress, Report, ignore_progress
+
+DENSE_TOKENS = 1024
+"""Below this a full float64 eigendecomposition takes a few tenths of a second, and misses nothing."""
+MOST_ROUNDS = 300
+
+
+def solve_exact(
+    operator: SymmetricOperator,
+    count: int,
+    *,
+    tolerance: float = 1e-6,
+    seed: int = 0,
+    report: Report = ignore_progress,
+) -> Solution:
+    """Leading eigenpairs by whichever exact route fits the operator's structure (see :class:`Solver`).
+
+    Cost: low rank r, O(tokens · r²) once; small, O(tokens³); else some tens of block products.
+    """
+    report(Progress("eigenvectors", 0, 1))
+    factor = operator.factor()
+    if factor is not None and factor.shape[1] <= operator.tokens:
+        return solve_gram(operator, factor, count, tolerance=tolerance, seed=seed)
+    if operator.tokens <= DENSE_TOKENS or 3 * count > operator.tokens:
+        return solve_dense(operator, count, tolerance=tolerance)
+    return solve_krylov(operator, count, tolerance=tolerance, seed=seed, report=report)
+
+
+def solve_gram(
+    operator: SymmetricOperator, factor: torch.Tensor, count: int, *, tolerance: float, seed: int
+) -> Solution:
+    """From F with A = F Fᵀ: the eigenvectors of FᵀF = W Λ Wᵀ give those of A as F W Λ^-½."""
+    wide = factor.to(_home(operator), torch.float64)
+    values, rotation = torch.linalg.eigh(wide.T @ wide)
+    values, rotation = values.flip(0)[:count], rotation.flip(1)[:, :count]
+    # Beyond the numerical rank F W Λ^-½ is noise; any vector orthogonal to F has eigenvalue 0.
+    kept = values > 1e-12 * values[0]
+    basis = wide @ (rotation[:, kept] / values[kept].sqrt())
+    basis = torch.linalg.qr(basis)[0]
+    missing = count - basis.shape[1]
+    if missing:
+        span = torch.linalg.qr(wide)[0] if wide.shape[1] + missing <= wide.shape[0] else basis
+        free = orthonormal_complement(_random(operator.tokens, missing, seed, wide.device), [span, basis])
+        basis = torch.cat([basis, free], dim=1)
+    return rayleigh_ritz(operator, basis, spent=0, tolerance=tolerance)
+
+
+def solve_dense(operator: SymmetricOperator, count: int, *, tolerance: float) -> Solution:
+    """By a full eigendecomposition in float64."""
+    matrix = operator.dense().to(_home(operator), torch.float64)
+    vectors = torch.linalg.eigh((matrix + matrix.T) / 2)[1].flip(1)[:, :count]
+    return rayleigh_ritz(operator, vectors, spent=0, tolerance=tolerance)
+
+
+def solve_krylov(
+    operator: SymmetricOperator,
+    count: int,
+    *,
+    tolerance: float,
+    seed: int,
+    report: Report = ignore_progress,
+) -> Solution:
+    """By a restarted block Krylov space, fully orthogonalised in float64.
+
+    Each round joins the residuals of the leading Ritz vectors to the basis (Stathopoulos & Saad 1998: Davidson
+    without preconditioner, thick restarts). A block wider than ``count`` keeps repeated eigenvalues together.
+    """
+    block = min(operator.tokens, count + max(8, count // 4))
+    most = min(operator.tokens, 6 * block)
+    basis = torch.linalg.qr(_random(operator.tokens, block, seed, _home(operator)))[0]
+    image = product64(operator, basis)
+    spent, best, stale = block, float("inf"), 0
+    for done in range(MOST_ROUNDS):
+        report(Progress("eigenvectors", done, 0))
+        projected = basis.T @ image
+        values, rotation = torch.linalg.eigh((projected + projected.T) / 2)
+        values, rotation = values.flip(0)[:block], rotation.flip(1)[:, :block]
+        ritz, ritz_image = basis @ rotation, image @ rotation
+        residual = ritz_image - ritz * values
+        error = residual.norm(dim=0)
+        worst = float(error[:count].max() / values.abs().max().clamp_min(1e-30))
+        # Products are float32: where rounding keeps the residual from falling, more rounds only burn time.
+        stale = 0 if worst < 0.9 * best else stale + 1
+        best = min(best, worst)
+        if worst <= tolerance / 2 or stale >= 10:
+            break
+        if basis.shape[1] + block > most:
+            basis, image = ritz, ritz_image
+        wanted = error > tolerance / 4 * values.abs().max()
+        fresh = orthonormal_complement(residual[:, wanted], [basis])
+        if not fresh.shape[1]:
+            break
+        basis = torch.cat([basis, fresh], dim=1)
+        image = torch.cat([image, product64(operator, fresh)], dim=1)
+        spent += fresh.shape[1]
+    leading = torch.linalg.qr(ritz[:, :count])[0]
+    return rayleigh_ritz(operator, leading, spent=spent, tolerance=tolerance)
+
+
+def orthonormal_complement(columns: torch.Tensor, bases: list[torch.Tensor]) -> torch.Tensor:
+    """Orthonormal columns that span what of ``columns`` lies outside the orthonormal ``bases``."""
+    columns = columns / columns.norm(dim=0).clamp_min(1e-300)
+    for _ in range(2):  # twice is enough (Parlett 1998, section 6.9)
+        for basis in bases:
+            columns = columns - basis @ (basis.T @ columns)
+        left, singular, _ = torch.linalg.svd(columns, full_matrices=False)
+        columns = left[:, singular > 1e-8]
+    return columns
+
+
+def _home(operator: SymmetricOperator) -> torch.device:
+    """Where float64 work is done: the operator's device, or the CPU for Apple's GPUs, which have no float64."""
+    return torch.device("cpu") if operator.device.type == "mps" else operator.device
+
+
+def _random(rows: int, columns: int, seed: int, device: torch.device) -> torch.Tensor:
+    # Drawn on the CPU, so that a seed means the same on every device.
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(rows, columns, generator=generator, dtype=torch.float64).to(device)

@@ -1,0 +1,147 @@
+"""Image to analysis: the one file that sees every stage."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from napari_what_where.image import PerceptualScale, check_image
+from napari_what_where.progress import Report, ignore_progress
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from napari_what_where.activations.backbone import Backbone
+    from napari_what_where.embedding.types import Embedding
+    from napari_what_where.segments.tree import RegionTree
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """What one run found in one image.
+
+    ``embedding``: the joint eigenvectors; ``tree``: all segmentations, by number of segments; ``provenance``: a
+    JSON-ready record of versions, model, options, timings and eigenvalues.
+    """
+
+    embedding: Embedding
+    tree: RegionTree
+    provenance: dict[str, Any]
+
+
+@dataclass
+class _Stopwatch:
+    """Seconds spent in each stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[stage] = round(time.perf_counter() - started, 4)
+
+
+def analyze(
+    image: Any,
+    *,
+    backbone: str | Backbone = "filters",
+    pathway: str = "what",
+    count: int = 16,
+    normalization: str = "degree",
+    method: str = "exact",
+    follow_edges: bool = True,
+    device: str = "auto",
+    seed: int = 0,
+    report: Report = ignore_progress,
+) -> Analysis:
+    """Analyse one image: activations → joint affinity → embedding → region tree.
+
+    Parameters
+    ----------
+    image : (rows, columns[, channels]) array
+        Any real dtype; see :func:`~napari_what_where.image.check_image`.
+    backbone : str or Backbone
+        A name from ``list_backbones()``, or a loaded backbone.
+    pathway : "what", "where" or "both"
+    count : int
+        Number of eigenvectors; clamped, with a warning, to the number of tokens.
+    normalization, method, device, seed
+        See :func:`~napari_what_where.joint_affinity` and :func:`~napari_what_where.spectral_embedding`.
+    follow_edges : bool
+        Let segments follow the image's edges and colours; else the embedding alone decides.
+    report : function of one Progress
+        Called often from the calling thread; may raise ``Cancelled``.
+
+    Raises ``TypeError`` or ``ValueError`` for what is no image or no option. Cost: about two seconds for 400 × 600
+    pixels on two cores with the filters backbone.
+    """
+    from napari_what_where.activations.registry import load_backbone
+    from napari_what_where.affinity.joint import joint_affinity
+    from napari_what_where.device import resolve_device
+    from napari_what_where.embedding.spectral import check_count, spectral_embedding
+    from napari_what_where.segments.tree import region_tree
+
+    count = check_count(count)
+    pixels = check_image(image)
+    model = load_backbone(backbone) if isinstance(backbone, str) else backbone
+    model.check_pathway(pathway)
+    target = resolve_device(device)
+    scale = PerceptualScale.fit([pixels])
+    if pixels.min() == pixels.max():
+        warnings.warn("The image is constant: there is no structure to find, and segments are arbitrary.", stacklevel=2)
+
+    stopwatch = _Stopwatch()
+    with stopwatch("activations"):
+        activations = model.extract(pixels, scale=scale, report=report)
+    with stopwatch("affinity"):
+        affinity = joint_affinity(activations, pathway, normalization, device=target, report=report)
+    with stopwatch("embedding"):
+        embedding = spectral_embedding(affinity, count, method, seed=seed, report=report)
+    with stopwatch("segments"):
+        tree = region_tree(embedding, pixels, follow_edges=follow_edges, scale=scale, report=report)
+    options = {
+        "backbone": model.info.name,
+        "pathway": pathway,
+        "count": count,
+        "normalization": normalization,
+        "method": method,
+        "follow_edges": follow_edges,
+        "device": str(target),
+        "seed": seed,
+    }
+    provenance = {
+        "made_by": "napari-what-where",
+        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": _versions(),
+        "image": _describe(pixels),
+        "options": options,
+        "network_layers": list(affinity.layers),
+        "token_grid": list(affinity.grid),
+        "eigenvalues": [float(value) for value in embedding.values],
+        "residuals": [float(value) for value in embedding.residuals],
+        "products": embedding.products,
+        "converged": embedding.converged,
+        "seconds": stopwatch.seconds,
+    }
+    return Analysis(embedding, tree, provenance)
+
+
+def _versions() -> dict[str, str]:
+    packages = ("napari-what-where", "torch", "numpy", "scipy", "scikit-image")
+    return {"python": platform.python_version()} | {package: version(package) for package in packages}
+
+
+def _describe(pixels: np.ndarray) -> dict[str, Any]:
+    import numpy as np
+
+    digest = hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest()
+    return {"shape": list(pixels.shape), "dtype": str(pixels.dtype), "sha256": digest}
