@@ -1,0 +1,1 @@
+"""Eigenvectors to labels: the region tree and what is built on it."""

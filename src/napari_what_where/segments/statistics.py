@@ -1,0 +1,123 @@
+"""Sums over every node of a region tree, from which the features of any cut are looked up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_what_where.segments.superpixels import nearest_index
+
+
+@dataclass(frozen=True, eq=False)
+class NodeStatistics:
+    """Sums and bounds over the full-size pixels of each of the 2 L − 1 nodes of a tree.
+
+    Attributes
+    ----------
+    sums : (nodes, 6 + embedding vectors) float64
+        Of 1, row, column, row², row · column, column², and each embedding vector. Rows and columns are counted from
+        ``centre``, to keep precision in large images.
+    low, high : (nodes, 2) int64
+        First and last (row, column).
+    centre : (2,) float64
+    """
+
+    sums: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    centre: np.ndarray
+
+    @property
+    def areas(self) -> np.ndarray:
+        """(nodes,) pixels of each node."""
+        return self.sums[:, 0]
+
+    def table(self, nodes: np.ndarray) -> dict[str, np.ndarray]:
+        """Feature columns of the given nodes, see :meth:`RegionTree.features`."""
+        sums, area = self.sums[nodes], self.sums[nodes, 0]
+        means = sums[:, 1:] / area[:, None]
+        row, column = means[:, 0], means[:, 1]
+        columns = {"label": np.arange(1, len(nodes) + 1), "area": np.rint(area).astype(np.int64)}
+        columns["bbox_row_min"], columns["bbox_column_min"] = self.low[nodes].T
+        columns["bbox_row_max"], columns["bbox_column_max"] = self.high[nodes].T + 1
+        columns["centroid_row"], columns["centroid_column"] = row + self.centre[0], column + self.centre[1]
+        columns["eccentricity"] = _eccentricity(
+            means[:, 2] - row**2, means[:, 3] - row * column, means[:, 4] - column**2
+        )
+        for index in range(5, means.shape[1]):
+            columns[f"embedding_{index - 4}"] = means[:, index]
+        return columns
+
+
+def _eccentricity(row_row: np.ndarray, row_column: np.ndarray, column_column: np.ndarray) -> np.ndarray:
+    """Eccentricity of the ellipse of equal second central moments: √(1 − small axis² / large axis²)."""
+    half_trace = (row_row + column_column) / 2
+    root = np.hypot((row_row - column_column) / 2, row_column)
+    large, small = half_trace + root, np.maximum(half_trace - root, 0)
+    tiny = large <= 1e-9
+    return np.where(tiny, 0.0, np.sqrt(np.clip(1 - small / np.where(tiny, 1.0, large), 0, 1)))
+
+
+def node_statistics(
+    leaves: np.ndarray, shape: tuple[int, int], children: np.ndarray, vectors: np.ndarray
+) -> NodeStatistics:
+    """Statistics, over the pixels of a ``shape`` image, of a tree whose leaves were found on a smaller plane.
+
+    Parameters
+    ----------
+    leaves : (rows, columns) int
+        Leaf ids on the working plane, which is brought to ``shape`` by nearest neighbour.
+    shape : (int, int)
+        Rows and columns of the full-size image.
+    children : (leaves − 1, 2) int
+        The two nodes that each merge joins.
+    vectors : (count, grid_rows, grid_columns)
+        Embedding vectors, each token's value standing for all its pixels.
+
+    Notes
+    -----
+    Cost: a few passes over the working plane, none over the full one.
+    """
+    weights, first, last, centre = _axis_sums(leaves.shape, shape)
+    (row0, row1, row2), (column0, column1, column2) = weights
+    tokens = vectors[:, nearest_index(leaves.shape[0], vectors.shape[1])]
+    tokens = tokens[:, :, nearest_index(leaves.shape[1], vectors.shape[2])]
+    area = np.outer(row0, column0)
+    planes = [area, np.outer(row1, column0), np.outer(row0, column1)]
+    planes += [np.outer(row2, column0), np.outer(row1, column1), np.outer(row0, column2)]
+    planes += [area * plane for plane in tokens]
+    flat, count = leaves.ravel(), len(children) + 1
+    sums = np.stack([np.bincount(flat, plane.ravel(), minlength=count) for plane in planes], axis=1)
+    low, high = np.full((count, 2), max(shape)), np.zeros((count, 2), np.int64)
+    for axis in (0, 1):
+        along = np.broadcast_to(np.expand_dims(first[axis], 1 - axis), leaves.shape).ravel()
+        np.minimum.at(low[:, axis], flat, along)
+        along = np.broadcast_to(np.expand_dims(last[axis], 1 - axis), leaves.shape).ravel()
+        np.maximum.at(high[:, axis], flat, along)
+    return NodeStatistics(
+        _accumulate(sums, children, np.add), _accumulate(low, children, np.minimum),
+        _accumulate(high, children, np.maximum), centre,
+    )  # fmt: skip
+
+
+def _axis_sums(plane: tuple[int, int], shape: tuple[int, int]) -> tuple[list, list, list, np.ndarray]:
+    """For both axes: sums of 1, x, x² over the full-size pixels of each working one; the first and last of them."""
+    centre = (np.array(shape) - 1) / 2
+    weights, firsts, lasts = [], [], []
+    for axis in (0, 1):
+        index = nearest_index(shape[axis], plane[axis])
+        position = np.arange(shape[axis]) - centre[axis]
+        weights.append([np.bincount(index, position**power, minlength=plane[axis]) for power in (0, 1, 2)])
+        firsts.append(np.searchsorted(index, np.arange(plane[axis])))
+        lasts.append(np.searchsorted(index, np.arange(plane[axis]), side="right") - 1)
+    return weights, firsts, lasts, centre
+
+
+def _accumulate(leaf_values: np.ndarray, children: np.ndarray, combine: np.ufunc) -> np.ndarray:
+    """Values of the leaves, (leaves, columns), combined up the tree: (2 · leaves − 1, columns)."""
+    count = len(leaf_values)
+    values = np.concatenate([leaf_values, np.zeros((count - 1, leaf_values.shape[1]), leaf_values.dtype)])
+    for i, (first, second) in enumerate(children.tolist()):
+        combine(values[first], values[second], out=values[count + i])
+    return values
