@@ -153,11 +153,12 @@ def save_analysis(
     labels: Any = None,
     pixel_size: float | Sequence[float] | None = None,
     units: str | None = None,
+    source: str | None = None,
 ) -> list[Path]:
     """Write STEM_labels.EXT in each format, STEM_eigenvectors.tif and STEM.json into ``folder``: all, or none.
 
     ``labels`` (rows, columns) stand in for the tree's own, for instance after editing; ``pixel_size`` is that of
-    the image's rows and columns. Files of the same names are replaced. Returns the paths, in the order of
+    the image's rows and columns; ``source`` is the name of the image, for the record. Files of the same names are replaced. Returns the paths, in the order of
     :func:`output_paths`. Raises what :func:`write_labels` raises.
     """
     mask = _check_labels(analysis.tree.labels(segments) if labels is None else labels)
@@ -166,6 +167,7 @@ def save_analysis(
     size = per_axis(pixel_size, 2, "pixel sizes")
     token = size and tuple(each * n / g for each, n, g in zip(size, mask.shape, embedding.grid, strict=True))
     record = {
+        **({} if source is None else {"source": source}),
         **analysis.provenance,
         "segments": {"asked": segments, "edited": labels is not None, "found": int(np.count_nonzero(np.unique(mask)))},
         "pixel_size": size and {"rows": size[0], "columns": size[1], "units": units},
