@@ -11,8 +11,9 @@ import numpy as np
 from napari_what_where.embedding.types import Embedding
 from napari_what_where.image import PerceptualScale, check_image
 from napari_what_where.progress import Progress, Report, ignore_progress
-from napari_what_where.segments.features import Recipe, gather_evidence
-from napari_what_where.segments.merging import merge_regions, region_graph
+from napari_what_where.segments.features import Recipe, even_channels, feature_groups, leaf_strength
+from napari_what_where.segments.graph import region_graph
+from napari_what_where.segments.merging import MergeCost, merge_regions
 from napari_what_where.segments.statistics import NodeStatistics, node_statistics
 from napari_what_where.segments.superpixels import enlarge, waterpixels, working_channels
 
@@ -198,13 +199,17 @@ def region_tree(
     checked = check_image(image)
     shape = checked.shape[:2]
     report(Progress("segments", 0, 100))
-    channels = working_channels(checked, scale)
-    evidence = gather_evidence(channels, embedding, follow_edges=follow_edges, recipe=recipe, report=report)
-    report(Progress("segments", 25, 100))
-    leaves = waterpixels(evidence.strength, recipe.leaves, recipe.regularity)
-    report(Progress("segments", 40, 100))
-    graph = region_graph(leaves, evidence.features, evidence.strength)
-    children, heights = merge_regions(graph, edge_weight=recipe.edge, power=recipe.area_power, report=report)
+    scale = scale or PerceptualScale.fit([checked])
+    even = even_channels(working_channels(checked, scale), colour=scale.colour)
+    report(Progress("segments", 5, 100))
+    strength = leaf_strength(even, embedding, follow_edges=follow_edges, recipe=recipe)
+    report(Progress("segments", 10, 100))
+    leaves = waterpixels(strength, recipe.leaves, recipe.regularity)
+    report(Progress("segments", 20, 100))
+    groups = feature_groups(even, embedding, follow_edges=follow_edges, recipe=recipe)
+    graph = region_graph(leaves, groups, report)
+    children, heights = merge_regions(graph, MergeCost(recipe.area_power, recipe.compactness), report)
+    report(Progress("segments", 95, 100))
     statistics = node_statistics(leaves, shape, children, np.asarray(embedding.sharp_vectors))
     report(Progress("segments", 100, 100))
     return RegionTree(enlarge(leaves, shape), children, heights, statistics, recipe.auto_height)
