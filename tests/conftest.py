@@ -1,0 +1,26 @@
+"""Settings that must stand before napari, torch and the hub libraries are imported."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+# Nothing is fetched in a test; the user's own napari settings are neither read nor written.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="what-where-tests-")) / "settings.yaml")
+# Idle OpenMP threads sleep: with few cores, spinning ones slow the next library down many times over.
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+
+import hypothesis
+import numpy as np
+import pytest
+
+hypothesis.settings.register_profile("here", deadline=None, derandomize=True, max_examples=50)
+hypothesis.settings.load_profile("here")
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """The same random numbers in every run."""
+    return np.random.default_rng(0)
