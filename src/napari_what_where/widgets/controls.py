@@ -1,0 +1,76 @@
+"""Small controls that napari and superqt do not have."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QHBoxLayout, QSlider, QSpinBox, QWidget
+
+MOST_SEGMENTS = 1000
+_STEPS = 400
+
+
+class SegmentCount(QWidget):
+    """A number of segments, 1 to at most a thousand: a logarithmic slider with a spin box for the exact value."""
+
+    changed = Signal(int)
+    """Emitted when the user changes the number; not when :meth:`set_value` does."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setRange(0, _STEPS)
+        self.slider.setToolTip("Fewer, larger segments to the left; more, smaller ones to the right (logarithmic)")
+        self.slider.setAccessibleName("Number of segments")
+        self.spin = QSpinBox()
+        self.spin.setRange(1, MOST_SEGMENTS)
+        self.spin.setKeyboardTracking(False)
+        self.spin.setToolTip("Number of segments")
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.slider, 1)
+        layout.addWidget(self.spin)
+        self.slider.valueChanged.connect(self._on_slider)
+        self.spin.valueChanged.connect(self._on_spin)
+
+    @property
+    def value(self) -> int:
+        """The number of segments."""
+        return int(self.spin.value())
+
+    def set_value(self, count: int) -> None:
+        """Show ``count`` without emitting ``changed``."""
+        self._show(count)
+
+    def set_most(self, most: int) -> None:
+        """The number at the right end, at most a thousand."""
+        value = self.value
+        self.spin.blockSignals(True)
+        self.spin.setMaximum(max(1, min(most, MOST_SEGMENTS)))
+        self.spin.blockSignals(False)
+        self._show(min(value, self.spin.maximum()))
+
+    def _show(self, count: int) -> None:
+        for control, value in ((self.spin, count), (self.slider, self._position(count))):
+            control.blockSignals(True)
+            control.setValue(value)
+            control.blockSignals(False)
+
+    def _position(self, count: int) -> int:
+        from math import log
+
+        most = self.spin.maximum()
+        return round(_STEPS * log(max(count, 1)) / log(most)) if most > 1 else 0
+
+    def _on_slider(self, position: int) -> None:
+        count = max(1, round(self.spin.maximum() ** (position / _STEPS)))
+        if count != self.value:
+            self.spin.blockSignals(True)
+            self.spin.setValue(count)
+            self.spin.blockSignals(False)
+            self.changed.emit(count)
+
+    def _on_spin(self, count: int) -> None:
+        self.slider.blockSignals(True)
+        self.slider.setValue(self._position(count))
+        self.slider.blockSignals(False)
+        self.changed.emit(count)

@@ -1,0 +1,51 @@
+"""The user's edits are sacred: a Labels layer that anyone but us has touched is never written again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+
+class ProtectedLabels:
+    """Our hold on a Labels layer: it may be written as long as nobody else has.
+
+    Tools (paint, fill, erase, polygon) announce themselves by the layer's paint event, also when they are undone
+    later: assigning data under an undo history would corrupt it. Scripts that write into the array in place
+    announce nothing, so the content is compared with what we wrote before every write.
+    """
+
+    def __init__(self, layer: Labels, expected: Callable[[], np.ndarray]) -> None:
+        """``expected`` recomputes what was last written (cheaper than keeping a copy)."""
+        self.layer = layer
+        self._expected = expected
+        self._features = layer.features.copy()
+        self._data = layer.data
+        self._painted = False
+        layer.events.paint.connect(self._on_paint)
+
+    @property
+    def touched(self) -> bool:
+        """Whether the layer holds, or ever held, anything that we did not write. Cost: one comparison a pixel."""
+        if self._painted or self.layer.data is not self._data:
+            return True
+        return not np.array_equal(self._data, self._expected()) or not self.layer.features.equals(self._features)
+
+    def write(self, labels: np.ndarray, features: dict[str, Any], expected: Callable[[], np.ndarray]) -> None:
+        """Replace data and features of an untouched layer; ``RuntimeError`` if it was touched."""
+        if self.touched:
+            raise RuntimeError(f"{self.layer.name!r} has been edited; it is never written again.")
+        self.layer.data = labels
+        self.layer.features = features
+        self._data, self._features, self._expected = self.layer.data, self.layer.features.copy(), expected
+
+    def release(self) -> None:
+        """Stop watching."""
+        self.layer.events.paint.disconnect(self._on_paint)
+
+    def _on_paint(self, event: Any = None) -> None:
+        self._painted = True

@@ -1,0 +1,157 @@
+"""What the dock holds between runs: the analysis, its trees, and the layers that show them. No Qt."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_what_where.pipeline import Analysis
+from napari_what_where.segments.tree import RegionTree
+from napari_what_where.widgets.protected import ProtectedLabels
+from napari_what_where.widgets.results import (
+    LayerSpec,
+    composite_layer,
+    eigenvector_layer,
+    segments_layer,
+)
+from napari_what_where.widgets.source import Source
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels, Layer
+    from napari.viewer import Viewer
+
+
+class Session:
+    """One dock's results in one viewer.
+
+    The last analysis is *live*: its segments follow :meth:`show_segments`. Running again on the same plane and
+    pathway updates the same layers; anything else, and any Labels layer that was touched, gets new ones.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        self.viewer = viewer
+        self.source: Source | None = None
+        self.analysis: Analysis | None = None
+        self.trees: dict[bool, RegionTree] = {}
+        self.follow_edges = True
+        self.shown = 0
+        self._labels: ProtectedLabels | None = None
+        self._images: dict[str, Image] = {}
+        self._made: dict[Any, tuple[Analysis, Source]] = {}
+
+    @property
+    def tree(self) -> RegionTree | None:
+        """The region tree that segments are taken from."""
+        return self.trees.get(self.follow_edges)
+
+    @property
+    def labels_layer(self) -> Labels | None:
+        """The live Labels layer, if it is there."""
+        return self._labels.layer if self._labels and self._labels.layer in self.viewer.layers else None
+
+    def show_analysis(self, analysis: Analysis, source: Source, *, follow_edges: bool, segments: int | None) -> str:
+        """Make a finished analysis the live one and bring its layers up to date; returns what to tell the user.
+
+        ``segments`` is the number of segments to show, None for the automatic one.
+        """
+        if not self._same_subject(analysis, source):
+            self._images = {}
+            self._forget_labels()
+        self.analysis, self.source = analysis, source
+        self.trees, self.follow_edges = {follow_edges: analysis.tree}, follow_edges
+        active = self.viewer.layers.selection.active
+        for role, spec in (
+            ("eigenvectors", eigenvector_layer(analysis, source)),
+            ("composite", composite_layer(analysis, source)),
+        ):
+            self._show_image(role, spec)
+        told = self.show_segments(analysis.tree.auto_count if segments is None else segments)
+        if active is not None and active in self.viewer.layers and "new layer" in told:
+            self.viewer.layers.selection.active = self.labels_layer
+        return told
+
+    def add_tree(self, tree: RegionTree, *, follow_edges: bool) -> str:
+        """A second tree of the live analysis, now the one shown."""
+        self.trees[follow_edges] = tree
+        return self.use_tree(follow_edges)
+
+    def use_tree(self, follow_edges: bool) -> str:
+        """Take segments from the tree with, or without, the image's edges."""
+        self.follow_edges = follow_edges
+        assert self.analysis is not None
+        options = self.analysis.provenance["options"] | {"follow_edges": follow_edges}
+        provenance = self.analysis.provenance | {"options": options}
+        self.analysis = replace(self.analysis, tree=self.trees[follow_edges], provenance=provenance)
+        return self.show_segments(self.shown)
+
+    def show_segments(self, count: int) -> str:
+        """Show the live analysis in ``count`` segments; returns what to tell the user."""
+        tree = self.tree
+        if tree is None or self.analysis is None or self.source is None:
+            return "Press Run first."
+        self.shown = min(count, tree.leaf_count)
+        table = tree.leaf_labels(self.shown)
+        spec = segments_layer(self.analysis, self.source, table[tree.leaves])
+        shape = spec.data.shape
+
+        def expected() -> np.ndarray:
+            return table[tree.leaves].reshape(shape)
+
+        features = feature_columns(tree, self.shown)
+        held = self._labels if self.labels_layer is not None else None
+        if held is not None and not held.touched and held.layer.data.ndim == spec.data.ndim:
+            held.write(spec.data, features, expected)
+            held.layer.metadata = spec.attributes["metadata"]
+            self._remember(held.layer)
+            return f"{self.shown} segments."
+        edited = held.layer.name if held is not None else None
+        self._forget_labels()
+        layer = self.viewer.add_labels(spec.data, features=features, **spec.attributes)
+        self._labels = ProtectedLabels(layer, expected)
+        self._remember(layer)
+        if edited:
+            return f"{self.shown} segments in a new layer: {edited!r} has your edits and stays as it is."
+        return f"{self.shown} segments in {layer.name!r}, a new layer."
+
+    def made_by(self, layer: Layer | None) -> tuple[Analysis, Source] | None:
+        """The analysis and source that one of our Labels layers came from; None for any other layer."""
+        return None if layer is None else self._made.get(layer.unique_id)
+
+    def _same_subject(self, analysis: Analysis, source: Source) -> bool:
+        if self.analysis is None or self.source is None or self.source.key != source.key:
+            return False
+        was, now = (each.provenance["options"]["pathway"] for each in (self.analysis, analysis))
+        return bool(was == now)
+
+    def _show_image(self, role: str, spec: LayerSpec) -> None:
+        layer = self._images.get(role)
+        if layer is None or layer not in self.viewer.layers or layer.data.ndim != spec.data.ndim:
+            step = self.viewer.dims.current_step
+            self._images[role] = self.viewer.add_image(spec.data, **spec.attributes)
+            added = self.viewer.dims.ndim - len(step)
+            if added:  # the first eigenvector is nearly even: open on the second
+                self.viewer.dims.set_current_step(0, min(1, len(spec.data) - 1))
+            return
+        layer.data = spec.data
+        for name in ("scale", "translate", "rotate", "shear", "affine", "metadata", "contrast_limits"):
+            if name in spec.attributes:
+                setattr(layer, name, spec.attributes[name])
+
+    def _remember(self, layer: Labels) -> None:
+        assert self.analysis is not None and self.source is not None
+        there = {each.unique_id for each in self.viewer.layers}
+        self._made = {key: made for key, made in self._made.items() if key in there}
+        self._made[layer.unique_id] = (self.analysis, self.source)
+
+    def _forget_labels(self) -> None:
+        if self._labels is not None:
+            self._labels.release()
+        self._labels = None
+
+
+def feature_columns(tree: RegionTree, count: int) -> dict[str, np.ndarray]:
+    """The per-region table in the form that a Labels layer wants: column "index" is the label."""
+    columns = dict(tree.features(count))
+    return {"index": columns.pop("label"), **columns}

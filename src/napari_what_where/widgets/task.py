@@ -1,0 +1,57 @@
+"""Work off the GUI thread, with progress to poll and a cancellation that acts inside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from superqt.utils import FunctionWorker
+
+from napari_what_where.progress import Cancelled, Progress, Report
+
+
+class Task:
+    """One function running in a worker thread.
+
+    ``work(report)`` is called there; its ``report`` raises ``Cancelled`` once :meth:`cancel` was called or the
+    application quits. Progress is not signalled but kept in ``progress``, for a timer to look at: a chatty worker
+    cannot flood the event loop. The callbacks run in the GUI thread; after a cancellation only ``on_end`` does.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Report], Any],
+        *,
+        on_success: Callable[[Any], None],
+        on_failure: Callable[[Exception], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        self.progress = Progress("starting", 0, 0)
+        self.cancelled = False
+        self._worker = FunctionWorker(self._run, work)
+        self._worker.returned.connect(on_success)
+        self._worker.errored.connect(on_failure)
+        self._worker.finished.connect(on_end)
+
+    def start(self) -> None:
+        """Start the worker thread."""
+        self._worker.start()
+
+    def cancel(self) -> None:
+        """Ask the work to stop at its next report."""
+        self.cancelled = True
+        self._worker.quit()
+
+    def _run(self, work: Callable[[Report], Any]) -> Any:
+        try:
+            return work(self._report)
+        except Cancelled:
+            self.cancelled = True
+            self._worker.quit()
+            return None
+
+    def _report(self, progress: Progress) -> None:
+        # The worker's own flag is also set when the application quits.
+        if self._worker.abort_requested:
+            raise Cancelled
+        self.progress = progress
