@@ -96,8 +96,10 @@ def analyze(
     model.check_pathway(pathway)
     target = resolve_device(device)
     scale = PerceptualScale.fit([pixels])
+    remarks: list[str] = []
     if pixels.min() == pixels.max():
-        warnings.warn("The image is constant: there is no structure to find, and segments are arbitrary.", stacklevel=2)
+        remarks.append("The image is constant: there is no structure to find, and segments are arbitrary.")
+        warnings.warn(remarks[-1], stacklevel=2)
 
     stopwatch = _Stopwatch()
     with stopwatch("activations"):
@@ -106,6 +108,8 @@ def analyze(
         affinity = joint_affinity(activations, pathway, normalization, device=target, report=report)
     with stopwatch("embedding"):
         embedding = spectral_embedding(affinity, count, method, seed=seed, report=report)
+    if embedding.count < count:
+        remarks.append(f"Only {embedding.count} eigenvectors: the image has no more tokens.")
     with stopwatch("segments"):
         tree = region_tree(embedding, pixels, follow_edges=follow_edges, scale=scale, report=report)
     options = {
@@ -131,6 +135,7 @@ def analyze(
         "products": embedding.products,
         "converged": embedding.converged,
         "seconds": stopwatch.seconds,
+        "remarks": remarks,
     }
     return Analysis(embedding, tree, provenance)
 

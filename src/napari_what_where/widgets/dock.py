@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import traceback
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from napari_what_where.widgets.exporting import existing_others, export_labels, 
 from napari_what_where.widgets.panel import Panel
 from napari_what_where.widgets.results import METADATA_KEY
 from napari_what_where.widgets.script import as_python
-from napari_what_where.widgets.session import Session
+from napari_what_where.widgets.session import Session, prepare
 from napari_what_where.widgets.source import Source, source_of
 from napari_what_where.widgets.task import Task
 
@@ -113,14 +112,11 @@ class WhatWhereDock(QWidget):
         def work(report: Report) -> Any:
             from napari_what_where.pipeline import analyze
 
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", UserWarning)
-                analysis = analyze(source.pixels(), report=report, **settings)
-                analysis.tree.features(analysis.tree.auto_count)  # fills the caches that the slider needs
-            return analysis, [str(each.message) for each in caught if each.category is UserWarning]
+            analysis = analyze(source.pixels(), report=report, **settings)
+            return prepare(analysis, source)
 
-        def finish(result: Any) -> None:
-            self._show_analysis(*result, source, bool(settings["follow_edges"]))
+        def finish(prepared: Any) -> None:
+            self._show_analysis(prepared, bool(settings["follow_edges"]))
 
         self._begin(work, finish)
 
@@ -157,11 +153,11 @@ class WhatWhereDock(QWidget):
         if self.task is not None:
             self.panel.show_progress(self.task.progress)
 
-    def _show_analysis(self, analysis: Any, told: list[str], source: Source, follow_edges: bool) -> None:
+    def _show_analysis(self, prepared: Any, follow_edges: bool) -> None:
         chosen = None if self.panel.automatic else self.panel.segments.value
-        said = self.session.show_analysis(analysis, source, follow_edges=follow_edges, segments=chosen)
+        said = self.session.show_analysis(prepared, follow_edges=follow_edges, segments=chosen)
         self._show_count()
-        self.panel.say(" ".join([*told, said]))
+        self.panel.say(" ".join([*prepared.analysis.provenance["remarks"], said]))
 
     # Segments
 

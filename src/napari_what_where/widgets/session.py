@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,22 @@ from napari_what_where.widgets.source import Source
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
     from napari.viewer import Viewer
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A finished analysis with its image layers' data, made off the GUI thread."""
+
+    analysis: Analysis
+    source: Source
+    images: dict[str, LayerSpec]
+
+
+def prepare(analysis: Analysis, source: Source) -> Prepared:
+    """Do, off the GUI thread, all of the work that showing an analysis does not need napari for."""
+    analysis.tree.features(analysis.tree.auto_count)  # fills the caches that the slider reads
+    images = {"eigenvectors": eigenvector_layer(analysis, source), "composite": composite_layer(analysis, source)}
+    return Prepared(analysis, source, images)
 
 
 class Session:
@@ -51,26 +67,20 @@ class Session:
         """The live Labels layer, if it is there."""
         return self._labels.layer if self._labels and self._labels.layer in self.viewer.layers else None
 
-    def show_analysis(self, analysis: Analysis, source: Source, *, follow_edges: bool, segments: int | None) -> str:
+    def show_analysis(self, prepared: Prepared, *, follow_edges: bool, segments: int | None) -> str:
         """Make a finished analysis the live one and bring its layers up to date; returns what to tell the user.
 
         ``segments`` is the number of segments to show, None for the automatic one.
         """
+        analysis, source = prepared.analysis, prepared.source
         if not self._same_subject(analysis, source):
             self._images = {}
             self._forget_labels()
         self.analysis, self.source = analysis, source
         self.trees, self.follow_edges = {follow_edges: analysis.tree}, follow_edges
-        active = self.viewer.layers.selection.active
-        for role, spec in (
-            ("eigenvectors", eigenvector_layer(analysis, source)),
-            ("composite", composite_layer(analysis, source)),
-        ):
+        for role, spec in prepared.images.items():
             self._show_image(role, spec)
-        told = self.show_segments(analysis.tree.auto_count if segments is None else segments)
-        if active is not None and active in self.viewer.layers and "new layer" in told:
-            self.viewer.layers.selection.active = self.labels_layer
-        return told
+        return self.show_segments(analysis.tree.auto_count if segments is None else segments)
 
     def add_tree(self, tree: RegionTree, *, follow_edges: bool) -> str:
         """A second tree of the live analysis, now the one shown."""
