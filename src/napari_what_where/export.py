@@ -158,8 +158,8 @@ def save_analysis(
     """Write STEM_labels.EXT in each format, STEM_eigenvectors.tif and STEM.json into ``folder``: all, or none.
 
     ``labels`` (rows, columns) stand in for the tree's own, for instance after editing; ``pixel_size`` is that of
-    the image's rows and columns; ``source`` is the name of the image, for the record. Files of the same names are replaced. Returns the paths, in the order of
-    :func:`output_paths`. Raises what :func:`write_labels` raises.
+    the image's rows and columns; ``source`` is the name of the image, for the record. Files of the same names are
+    replaced. Returns the paths, in the order of :func:`output_paths`. Raises what :func:`write_labels` raises.
     """
     mask = _check_labels(analysis.tree.labels(segments) if labels is None else labels)
     paths = output_paths(folder, stem, formats)
