@@ -10,12 +10,11 @@ def run_demo(sample: str = "coffee") -> None:
     import napari
     from napari.layers import Layer
 
-    from napari_what_where.widgets import WhatWhereDock
-
     viewer = napari.Viewer(title="What & Where")
+    viewer.window.resize(1300, 850)
     for pixels, attributes, kind in sample_layers(sample):
         viewer.add_layer(Layer.create(pixels, attributes, kind))
-    dock = WhatWhereDock(viewer)
-    viewer.window.add_dock_widget(dock, name="What & Where")
+    # As the menu does it, so that the dock is registered with napari as the plugin's.
+    _, dock = viewer.window.add_plugin_dock_widget("napari-what-where", "What & Where")
     dock.start()
     napari.run()
