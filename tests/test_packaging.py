@@ -124,3 +124,14 @@ def test_base_dependencies_hold_neither_napari_nor_qt():
     assert all(name in needed for name in ("torch", "diffusers", "transformers"))
     assert project["license"] == "BSD-3-Clause"
     assert "Framework :: napari" in project["classifiers"]
+
+
+def test_every_module_but_the_widgets_is_kept_from_napari_and_qt():
+    import tomllib
+
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    (contract,) = [c for c in tool["importlinter"]["contracts"] if c["type"] == "forbidden"]
+    modules = {path.stem for path in PACKAGE.glob("[a-z]*.py")} | {
+        path.parent.name for path in PACKAGE.glob("*/__init__.py")
+    }
+    assert {name.partition(".")[2] for name in contract["source_modules"]} == modules - {"widgets"}
