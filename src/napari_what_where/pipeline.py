@@ -148,5 +148,5 @@ def _versions() -> dict[str, str]:
 def _describe(pixels: np.ndarray) -> dict[str, Any]:
     import numpy as np
 
-    digest = hashlib.sha256(np.ascontiguousarray(pixels)).hexdigest()
+    digest = hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
     return {"shape": list(pixels.shape), "dtype": str(pixels.dtype), "sha256": digest}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
@@ -112,7 +112,7 @@ def joint_affinity(
 
 def _fold(
     activations: Iterable[TokenActivations],
-    build: list[Callable[[TokenActivations], SymmetricOperator]],
+    build: Sequence[Callable[[TokenActivations], SymmetricOperator]],
     *,
     normalized: bool,
     report: Report,

@@ -6,7 +6,7 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox, QWidget
 
 from napari_what_where.activations.registry import backbone_info
@@ -16,7 +16,7 @@ from napari_what_where.widgets.panel import Panel
 from napari_what_where.widgets.results import METADATA_KEY
 from napari_what_where.widgets.script import as_python
 from napari_what_where.widgets.session import Session, prepare
-from napari_what_where.widgets.source import Source, source_of
+from napari_what_where.widgets.source import source_of
 from napari_what_where.widgets.task import Task
 
 if TYPE_CHECKING:
@@ -126,10 +126,26 @@ class WhatWhereDock(QWidget):
             self.task.cancel()
             self.panel.say("Cancelling …")
 
+    def eventFilter(self, watched: Any, event: Any) -> bool:
+        """Stop what is running when napari's window is closed: results would have nowhere to go."""
+        if event.type() in (QEvent.Type.Close, QEvent.Type.DeferredDelete):
+            self._stop()
+        return bool(super().eventFilter(watched, event))
+
+    def _stop(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+
     def _begin(self, work: Any, finish: Any) -> None:
+        for watched in (self, _main_window(self)):
+            watched.installEventFilter(self)  # once is enough; more often does no harm
         self.panel.set_busy(True)
         self.panel.say("")
-        self.task = Task(work, on_success=finish, on_failure=self._fail, on_end=self._end)
+        def succeed(answer: Any) -> None:
+            if not task.cancelled:
+                finish(answer)
+
+        self.task = task = Task(work, on_success=succeed, on_failure=self._fail, on_end=self._end)
         self.task.start()
         self._timer.start()
 
@@ -252,6 +268,14 @@ class WhatWhereDock(QWidget):
         if active is not None and self.session.made_by(active) is not None:
             return active
         return self.session.labels_layer
+
+
+def _main_window(widget: QWidget) -> QWidget:
+    """The main window that a dock belongs to, also while it floats."""
+    ancestor = widget
+    while ancestor.parentWidget() is not None:
+        ancestor = ancestor.parentWidget()
+    return ancestor
 
 
 def _images(viewer: Viewer) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,7 +11,6 @@ from napari_what_where.export import output_paths, save_analysis
 from napari_what_where.widgets.source import Source
 
 if TYPE_CHECKING:
-    from napari.layers import Labels
 
     from napari_what_where.pipeline import Analysis
 
@@ -48,7 +47,7 @@ def export_labels(analysis: Analysis, source: Source, labels: np.ndarray, name: 
         analysis,
         folder,
         stem,
-        segments=int(len(np.unique(labels[labels > 0]))),
+        segments=len(np.unique(labels[labels > 0])),
         formats=format,
         labels=labels.reshape([labels.shape[axis] for axis in source.axes]),
         pixel_size=source.pixel_size(),

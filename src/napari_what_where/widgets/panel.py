@@ -110,7 +110,9 @@ class Panel:
         self.auto.setToolTip("Choose the number of segments from the image")
         self.edges = QCheckBox("follow image edges")
         self.edges.setChecked(True)
-        self.edges.setToolTip("Segments end at edges and colour changes of the image; off, the eigenvectors decide alone")
+        self.edges.setToolTip(
+            "Segments end at edges and colour changes of the image; off, the eigenvectors decide alone"
+        )
         self.export = QPushButton("Export…")
         self.export.setToolTip("Write labels, edits included, with eigenvectors and a record of how they were made")
         self.copy = QPushButton("Copy as Python")

@@ -37,6 +37,11 @@ class Task:
         """Start the worker thread."""
         self._worker.start()
 
+    @property
+    def running(self) -> bool:
+        """Whether the worker thread is still at it."""
+        return bool(self._worker.is_running)
+
     def cancel(self) -> None:
         """Ask the work to stop at its next report."""
         self.cancelled = True
