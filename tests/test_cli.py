@@ -136,7 +136,7 @@ def test_a_second_run_replaces_the_first(two_halves, tmp_path):
 def test_what_is_not_available_is_one_line(two_halves, tmp_path, capsys, arguments, says):
     if "mps" in arguments and sys.platform == "darwin":
         pytest.skip("this machine may have it")
-    assert segment(two_halves, "--out", tmp_path / "out", *arguments) == 1
+    assert segment(two_halves, two_halves, "--out", tmp_path / "out", *arguments) == 1
     (complaint,) = capsys.readouterr().err.splitlines()
     assert complaint.startswith("what-where: ")
     assert re.search(says, complaint)

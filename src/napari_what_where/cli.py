@@ -136,9 +136,11 @@ def plan_stems(images: Sequence[str], out: str, formats: Sequence[str]) -> list[
 
 
 def _load_backbone(options: argparse.Namespace) -> Backbone:
-    """The backbone asked for, able to give the pathway; an exception that says what to do otherwise."""
+    """The backbone asked for, able to give the pathway, on a device that is there; else an exception that says so."""
     from napari_what_where.activations.registry import load_backbone
+    from napari_what_where.device import resolve_device
 
+    resolve_device(options.device)
     backbone = load_backbone(options.backbone)
     backbone.check_pathway(options.pathway)
     return backbone

@@ -43,7 +43,7 @@ def read_image(path: str | os.PathLike[str]) -> ImageFile:
     """
     file = Path(path)
     if file.is_dir():
-        raise IsADirectoryError(f"{file.name} is a folder; expected an image file")
+        raise IsADirectoryError("is a folder; expected an image file")
     if not file.exists():
         raise FileNotFoundError("there is no such file")
     if file.suffix.lower() in _TIFF_SUFFIXES:
