@@ -18,16 +18,17 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     """
     import torch
 
-    if isinstance(device, torch.device):
-        return device
     if device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    kind = str(device).split(":")[0]
-    if kind not in DEVICES[1:]:
+    try:
+        wanted = torch.device(str(device))
+    except RuntimeError:
+        wanted = None
+    if wanted is None or wanted.type not in DEVICES[1:]:
         raise ValueError(f"device is {device!r}; expected one of {', '.join(DEVICES)}.")
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not available[kind]:
+    here = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if (wanted.index or 0) >= here[wanted.type]:
         raise ValueError(f"device is {device!r}, which this machine does not have; use 'auto' or 'cpu'.")
-    return torch.device(device)
+    return wanted

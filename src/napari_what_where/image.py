@@ -17,24 +17,24 @@ _WANTED = "expected a real-valued array of shape (rows, columns) or (rows, colum
 def check_image(image: Any) -> np.ndarray:
     """Return ``image`` as a (rows, columns[, channels]) array with its alpha, if any, composited over white.
 
-    Accepts anything ``numpy.asarray`` understands, of any real dtype (bool counts as 0 and 1).
+    Accepts anything ``numpy.asarray`` understands, of any real dtype (bool counts as the data 0 and 1, int8; what is
+    longer than float64 becomes float64).
 
     Raises
     ------
     TypeError
-        For text, objects, dates or complex numbers.
+        For text, objects, dates, complex numbers, or what is no array at all.
     ValueError
         For a wrong number of axes, fewer than 2 × 2 pixels, no channels, NaN or infinite pixels.
     """
-    array = np.asarray(image)
+    array = _as_array(image)
     if array.dtype.kind == "c":
         raise TypeError(f"The image is complex ({array.dtype}); {_WANTED}. Pass its abs, real or angle.")
     if array.dtype.kind not in "buif":
         raise TypeError(f"The image is {type(image).__name__} of dtype {array.dtype}; {_WANTED}.")
     if array.ndim not in (2, 3):
         raise ValueError(
-            f"The image has {array.ndim} axes (shape {array.shape}); {_WANTED}. "
-            "For a stack, pass one plane at a time."
+            f"The image has {array.ndim} axes (shape {array.shape}); {_WANTED}. For a stack, pass one plane at a time."
         )
     if array.size == 0 or min(array.shape[:2]) < 2:
         raise ValueError(f"The image has shape {array.shape}; {_WANTED}, with at least 2 × 2 pixels.")
@@ -45,11 +45,24 @@ def check_image(image: Any) -> np.ndarray:
             "Replace them first, for example with numpy.nan_to_num(image)."
         )
     if array.dtype == np.bool_:
-        array = array.astype(np.uint8)
+        array = array.astype(np.int8)
     if array.ndim == 3 and array.shape[2] == 4 and array.dtype == np.uint8:
         return composite_alpha(array)
     if array.ndim == 3 and array.shape[2] == 1:
         return array[..., 0]
+    return array
+
+
+def _as_array(image: Any) -> np.ndarray:
+    try:
+        array = np.asarray(image)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"The image is {type(image).__name__}, which numpy cannot read as one array ({error}); {_WANTED}."
+        ) from error
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        with np.errstate(over="ignore"):
+            return array.astype(np.float64)
     return array
 
 
@@ -76,13 +89,15 @@ class PerceptualScale:
 
     Colour becomes CIELAB / 100. Data channels (fluorescence, raw counts, spectra) are stretched to [0, 1] between
     the percentiles 0.1 and 99.9 of each channel; more than ``MAX_DATA_CHANNELS`` are projected on the leading
-    principal components.
+    principal components, centred on 0.5 and shrunk alike so that the widest fills [0, 1].
     """
 
     colour: bool
     low: np.ndarray
     high: np.ndarray
     components: np.ndarray | None = None
+    offset: float | np.ndarray = 0.0
+    """Of the components."""
 
     @classmethod
     def fit(cls, images: Sequence[Any]) -> PerceptualScale:
@@ -103,7 +118,8 @@ class PerceptualScale:
         scale = cls(colour=False, low=low, high=high)
         if sample.shape[1] <= MAX_DATA_CHANNELS:
             return scale
-        return cls(colour=False, low=low, high=high, components=_principal(scale._stretch(sample)))
+        components, offset = _principal(scale._stretch(sample))
+        return cls(colour=False, low=low, high=high, components=components, offset=offset)
 
     def apply(self, image: Any) -> np.ndarray:
         """Return the image as (rows, columns, channels) float32 perceptual channels."""
@@ -121,7 +137,9 @@ class PerceptualScale:
         if planes.shape[2] != len(self.low):
             raise ValueError(f"The image has {planes.shape[2]} channels; this scale was fitted to {len(self.low)}.")
         stretched = self._stretch(planes)
-        return stretched if self.components is None else (stretched @ self.components).astype(np.float32)
+        if self.components is None:
+            return stretched
+        return np.clip(stretched @ self.components + self.offset, 0, 1).astype(np.float32)
 
     def _stretch(self, planes: np.ndarray) -> np.ndarray:
         # Halved before subtracting: the span of a float64 image may itself overflow.
@@ -151,8 +169,13 @@ def _robust_range(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.where(even, sample.min(axis=0), low), np.where(even, sample.max(axis=0), high)
 
 
-def _principal(stretched: np.ndarray) -> np.ndarray:
-    """Leading principal directions, (channels, MAX_DATA_CHANNELS), signed so that each sums to ≥ 0."""
+def _principal(stretched: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Leading principal directions, (channels, MAX_DATA_CHANNELS), each with a sum ≥ 0, and the offset that goes with
+    them: pixels times directions plus offset lie around 0.5, the widest component filling [0, 1].
+    """
     covariance = np.cov(stretched.astype(np.float64), rowvar=False)
     directions = np.linalg.eigh(covariance)[1][:, ::-1][:, :MAX_DATA_CHANNELS]
-    return directions * np.where(directions.sum(axis=0) < 0, -1.0, 1.0)
+    directions = directions * np.where(directions.sum(axis=0) < 0, -1.0, 1.0)
+    low, high = _robust_range(stretched @ directions)
+    widest = float((high - low).max()) or 1.0
+    return directions / widest, 0.5 - (low + high) / (2 * widest)

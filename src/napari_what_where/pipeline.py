@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from napari_what_where.activations.backbone import Backbone
+    from napari_what_where.affinity.joint import JointAffinity
     from napari_what_where.embedding.types import Embedding
     from napari_what_where.segments.tree import RegionTree
 
@@ -84,20 +85,23 @@ def analyze(
     Raises ``TypeError`` or ``ValueError`` for what is no image or no option. Cost: about two seconds for 400 × 600
     pixels on two cores with the filters backbone.
     """
+    from napari_what_where.activations.backbone import Backbone
     from napari_what_where.activations.registry import load_backbone
-    from napari_what_where.affinity.joint import joint_affinity
+    from napari_what_where.affinity.joint import check_options, joint_affinity
     from napari_what_where.device import resolve_device
-    from napari_what_where.embedding.spectral import check_count, spectral_embedding
+    from napari_what_where.embedding.spectral import check_count, check_method, check_seed, spectral_embedding
     from napari_what_where.segments.tree import region_tree
 
-    count = check_count(count)
-    pixels = check_image(image)
-    model = load_backbone(backbone) if isinstance(backbone, str) else backbone
+    count, seed = check_count(count), check_seed(seed)
+    check_method(method)
+    model = backbone if isinstance(backbone, Backbone) else load_backbone(backbone)
     model.check_pathway(pathway)
+    check_options(pathway, normalization)
     target = resolve_device(device)
+    pixels = check_image(image)
     scale = PerceptualScale.fit([pixels])
     remarks: list[str] = []
-    if pixels.min() == pixels.max():
+    if (pixels == pixels[:1, :1]).all():
         remarks.append("The image is constant: there is no structure to find, and segments are arbitrary.")
         warnings.warn(remarks[-1], stacklevel=2)
 
@@ -118,7 +122,7 @@ def analyze(
         "count": count,
         "normalization": normalization,
         "method": method,
-        "follow_edges": follow_edges,
+        "follow_edges": bool(follow_edges),
         "device": str(target),
         "seed": seed,
     }
@@ -126,14 +130,9 @@ def analyze(
         "made_by": "napari-what-where",
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": _versions(),
-        "image": _describe(pixels),
+        "image": _describe_image(pixels),
         "options": options,
-        "network_layers": list(affinity.layers),
-        "token_grid": list(affinity.grid),
-        "eigenvalues": [float(value) for value in embedding.values],
-        "residuals": [float(value) for value in embedding.residuals],
-        "products": embedding.products,
-        "converged": embedding.converged,
+        **_describe_answer(affinity, embedding),
         "seconds": stopwatch.seconds,
         "remarks": remarks,
     }
@@ -145,8 +144,19 @@ def _versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {package: version(package) for package in packages}
 
 
-def _describe(pixels: np.ndarray) -> dict[str, Any]:
+def _describe_image(pixels: np.ndarray) -> dict[str, Any]:
     import numpy as np
 
     digest = hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
     return {"shape": list(pixels.shape), "dtype": str(pixels.dtype), "sha256": digest}
+
+
+def _describe_answer(affinity: JointAffinity, embedding: Embedding) -> dict[str, Any]:
+    return {
+        "network_layers": list(affinity.layers),
+        "token_grid": list(affinity.grid),
+        "eigenvalues": embedding.values.tolist(),
+        "residuals": embedding.residuals.tolist(),
+        "products": embedding.products,
+        "converged": embedding.converged,
+    }

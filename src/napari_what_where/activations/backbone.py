@@ -11,6 +11,8 @@ from napari_what_where.activations.types import TokenActivations
 from napari_what_where.image import PerceptualScale
 from napari_what_where.progress import Report, ignore_progress
 
+PATHWAYS = ("what", "where", "both")
+
 
 @dataclass(frozen=True)
 class BackboneInfo:
@@ -62,7 +64,9 @@ class Backbone(ABC):
         return collected
 
     def check_pathway(self, pathway: str) -> None:
-        """Raise ``ValueError``, saying why and what to do, if this backbone cannot give the pathway."""
+        """Raise ``ValueError``, saying why and what to do, if this backbone cannot give the pathway, or none can."""
+        if pathway not in PATHWAYS:
+            raise ValueError(f"pathway is {pathway!r}; expected one of {', '.join(map(repr, PATHWAYS))}.")
         needed = ("what", "where") if pathway == "both" else (pathway,)
         missing = [name for name in needed if name not in self.info.pathways]
         if missing:

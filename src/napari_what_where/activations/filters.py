@@ -10,7 +10,7 @@ import numpy as np
 from napari_what_where.activations.backbone import Backbone, BackboneInfo
 from napari_what_where.activations.types import Grid, TokenActivations
 from napari_what_where.grids import area_mean, fit_within
-from napari_what_where.image import PerceptualScale, perceptual_channels
+from napari_what_where.image import PerceptualScale
 from napari_what_where.progress import Progress, Report, ignore_progress
 
 WORKING_SIZE = 1024
@@ -57,7 +57,7 @@ class FiltersBackbone(Backbone):
         scale: PerceptualScale | None = None,
         report: Report = ignore_progress,
     ) -> None:
-        channels = perceptual_channels(image, scale)
+        channels = unit_channels(image, scale or PerceptualScale.fit([image]))
         size = fit_within(channels.shape[:2], WORKING_SIZE)
         if size != channels.shape[:2]:
             channels = area_mean(channels, size)
@@ -79,6 +79,13 @@ class FiltersBackbone(Backbone):
         report(Progress("activations", len(stages), len(stages)))
 
 
+def unit_channels(image: Any, scale: PerceptualScale) -> np.ndarray:
+    """Perceptual channels, (rows, columns, channels) float32, all but the most vivid colours within [0, 1]."""
+    channels = scale.apply(image)
+    # CIELAB's a and b, at 1/100, hardly leave ±0.5; lightness and data lie in [0, 1].
+    return channels + np.array([0, 0.5, 0.5], np.float32) if scale.colour else channels
+
+
 def token_side(size: tuple[int, int]) -> float:
     """Side of the finest tokens, in working pixels."""
     pixels = size[0] * size[1]
@@ -91,17 +98,14 @@ def token_grid(size: tuple[int, int], side: float) -> Grid:
 
 
 def colour_histograms(channels: np.ndarray, side: float) -> Iterator[np.ndarray]:
-    """Soft membership of each pixel in ``COLOUR_BINS`` bins of each channel, smoothed over about a token.
+    """Soft membership of each pixel in ``COLOUR_BINS`` bins of each unit channel, smoothed over about a token.
 
     Yields one (rows, columns, bins) float32 array a channel, entries in [0, 1], summing to 1 over the bins.
     """
     from scipy.ndimage import gaussian_filter
 
     for channel in np.moveaxis(channels, -1, 0):
-        # CIELAB's a and b, at 1/100, hardly leave ±0.5; lightness and data lie in [0, 1].
-        low, high = (-0.5, 0.5) if channel.min() < 0 else (0.0, 1.0)
-        memberships = soft_bins((channel - low) / (high - low), COLOUR_BINS)
-        yield gaussian_filter(memberships, (side / 2, side / 2, 0))
+        yield gaussian_filter(soft_bins(channel, COLOUR_BINS), (side / 2, side / 2, 0))
 
 
 def oriented_edges(channels: np.ndarray, side: float) -> Iterator[np.ndarray]:

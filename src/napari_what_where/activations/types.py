@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     import torch
 
@@ -29,7 +31,10 @@ class TokenActivations:
     Raises
     ------
     ValueError
-        If a shape does not fit the grid, or only one of query and key is given, or there is nothing at all.
+        If a shape does not fit the grid, only one of query and key is given, there is nothing at all, or a number
+        is NaN or infinite.
+    TypeError
+        If a query, key or value is not real numbers.
     """
 
     name: str
@@ -39,8 +44,6 @@ class TokenActivations:
     value: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
-        import torch
-
         rows, columns = (int(size) for size in self.grid)
         object.__setattr__(self, "grid", (rows, columns))
         if rows < 1 or columns < 1:
@@ -51,14 +54,17 @@ class TokenActivations:
             given: Any = getattr(self, role)
             if given is None:
                 continue
-            tensor = torch.as_tensor(given)
-            if not tensor.is_floating_point():
-                tensor = tensor.to(torch.float32)
+            tensor = real_tensor(given, f"{self.name}: {role}")
             object.__setattr__(self, role, tensor)
             if tensor.ndim != 3 or tensor.shape[1] != rows * columns or 0 in tensor.shape:
                 raise ValueError(
                     f"{self.name}: {role} has shape {tuple(tensor.shape)}; expected (heads, tokens, head_dim) with "
                     f"tokens = {rows} × {columns} = {rows * columns} for grid {self.grid}."
+                )
+            if not bool(tensor.isfinite().all()):
+                raise ValueError(
+                    f"{self.name}: {role} has NaN or infinite values; expected finite ones. A model that overflows "
+                    "float16 can run in bfloat16 or float32."
                 )
         if self.query is not None and self.key is not None and self.query.shape != self.key.shape:
             raise ValueError(
@@ -70,3 +76,22 @@ class TokenActivations:
     def tokens(self) -> int:
         """Number of tokens."""
         return self.grid[0] * self.grid[1]
+
+
+def real_tensor(given: Any, what: str) -> torch.Tensor:
+    """``given`` as a floating tensor, sharing memory where possible; integers and bool become float32.
+
+    Takes tensors, numpy arrays of any strides and byte order, and sequences. Raises ``TypeError``, naming ``what``,
+    for anything else than real numbers.
+    """
+    import torch
+
+    if isinstance(given, np.ndarray) and given.dtype.kind in "buif":
+        given = np.require(given, given.dtype.newbyteorder("="), ["C", "W"])
+    try:
+        tensor = torch.as_tensor(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{what} is {type(given).__name__}, no array of real numbers ({error}).") from error
+    if tensor.is_complex():
+        raise TypeError(f"{what} is complex ({tensor.dtype}); expected real numbers.")
+    return tensor if tensor.is_floating_point() else tensor.to(torch.float32)

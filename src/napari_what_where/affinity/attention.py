@@ -7,10 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from napari_what_where.activations.types import Grid, TokenActivations
-from napari_what_where.affinity.operator import SymmetricOperator
-
-TILE_ELEMENTS = 2**24
-"""Attention entries computed at a time: 64 MB in float32."""
+from napari_what_where.affinity.operator import SymmetricOperator, row_tiles
 
 
 class AttentionAffinity(SymmetricOperator):
@@ -55,8 +52,6 @@ class AttentionAffinity(SymmetricOperator):
 
     def _tiles(self) -> Iterator[tuple[slice, torch.Tensor]]:
         """Each head's attention, a block of query rows at a time: (rows, (rows, tokens) probabilities)."""
-        step = max(1, TILE_ELEMENTS // self.tokens)
         for query, key in zip(self.query, self.key, strict=True):
-            for start in range(0, self.tokens, step):
-                rows = slice(start, min(start + step, self.tokens))
+            for rows in row_tiles(self.tokens):
                 yield rows, torch.softmax(query[rows] @ key.T, dim=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from napari_what_where.activations.types import Grid, TokenActivations
-from napari_what_where.affinity.operator import SymmetricOperator
+from napari_what_where.affinity.operator import SymmetricOperator, row_tiles
 
 MOST_ZERO_COLUMNS = 64
 """Up to this many zero values are written into the factor; with more, the operator is low rank plus a diagonal."""
@@ -18,13 +18,15 @@ def unit_values(activations: TokenActivations, device: torch.device, *, centred:
     """
     if activations.value is None:
         raise ValueError(f"{activations.name} has no values: pathway 'what' is unavailable. Use pathway 'where'.")
-    values = activations.value.to(device, torch.float32)
+    values = activations.value.to(torch.promote_types(activations.value.dtype, torch.float32))
+    # Cosines know no scale; with a largest entry of 1 neither the cast nor the squares can overflow or vanish.
+    values = (values / (values.abs().amax() or 1.0)).to(device, torch.float32)
     merged = values.permute(1, 0, 2).reshape(activations.tokens, -1)
-    rounding = 8 * torch.finfo(torch.float32).eps * float(merged.abs().amax())
     if centred:
         merged = merged - merged.mean(dim=0, keepdim=True)
     length = merged.norm(dim=1, keepdim=True)
-    return torch.where(length > rounding * merged.shape[1] ** 0.5, merged / length.clamp_min(1e-30), 0.0)
+    rounding = 8 * torch.finfo(torch.float32).eps * merged.shape[1] ** 0.5
+    return torch.where(length > rounding, merged / length.clamp_min(rounding), 0.0)
 
 
 class CosineAffinity(SymmetricOperator):
@@ -94,14 +96,12 @@ class ExpKernelAffinity(SymmetricOperator):
         return self.tokens**2 * (self.unit.shape[1] + 2)
 
     def product(self, x: torch.Tensor) -> torch.Tensor:
-        step = max(1, 2**24 // self.tokens)
-        return torch.cat([self._rows(start, start + step) @ x for start in range(0, self.tokens, step)])
+        return torch.cat([self._rows(rows) @ x for rows in row_tiles(self.tokens)])
 
     def dense(self) -> torch.Tensor:
-        return self._rows(0, self.tokens)
+        return self._rows(slice(0, self.tokens))
 
-    def _rows(self, start: int, stop: int) -> torch.Tensor:
-        cosine = self.unit[start:stop] @ self.unit.T
-        own = torch.arange(len(cosine), device=self.device)
-        cosine[own, own + start] += self.zero[start:stop].to(cosine.dtype)
+    def _rows(self, rows: slice) -> torch.Tensor:
+        cosine = self.unit[rows] @ self.unit.T
+        cosine.diagonal(rows.start).add_(self.zero[rows])
         return torch.exp((cosine - 1) / self.temperature)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 
+from napari_what_where.activations.backbone import PATHWAYS
 from napari_what_where.activations.types import Grid, TokenActivations
 from napari_what_where.affinity.attention import AttentionAffinity
 from napari_what_where.affinity.cosine import CosineAffinity, ExpKernelAffinity
@@ -15,7 +16,6 @@ from napari_what_where.affinity.pooling import Pooled
 from napari_what_where.device import resolve_device
 from napari_what_where.progress import Progress, Report, ignore_progress
 
-PATHWAYS = ("what", "where", "both")
 NORMALIZATIONS = ("degree", "none")
 KERNELS = ("cosine", "exp")
 DENSE_TOKENS = 16384
@@ -86,16 +86,12 @@ def joint_affinity(
     ------
     ValueError
         For an unknown option, no activations, or a layer that lacks what the pathway needs.
+    TypeError
+        If ``activations`` holds something else than TokenActivations.
 
     Cost: low-rank layers O(tokens · width); full-rank ones O(heads · tokens² · head_dim) once.
     """
-    for name, given, known in (
-        ("pathway", pathway, PATHWAYS),
-        ("normalization", normalization, NORMALIZATIONS),
-        ("kernel", kernel, KERNELS),
-    ):
-        if given not in known:
-            raise ValueError(f"{name} is {given!r}; expected one of {', '.join(map(repr, known))}.")
+    check_options(pathway, normalization, kernel)
     target = resolve_device(device)
 
     def what(layer: TokenActivations) -> SymmetricOperator:
@@ -110,6 +106,45 @@ def joint_affinity(
     return _fold(activations, build, normalized=normalization == "degree", report=report)
 
 
+def check_options(pathway: Any, normalization: Any, kernel: Any = "cosine") -> None:
+    """``ValueError`` in words for an option of :func:`joint_affinity` that there is not."""
+    for name, given, known in (
+        ("pathway", pathway, PATHWAYS),
+        ("normalization", normalization, NORMALIZATIONS),
+        ("kernel", kernel, KERNELS),
+    ):
+        if given not in known:
+            raise ValueError(f"{name} is {given!r}; expected one of {', '.join(map(repr, known))}.")
+
+
+class _GridSum:
+    """The sum of one grid's operators: full-rank ones collapsed into one matrix as they come, the others kept lazy."""
+
+    def __init__(self) -> None:
+        self.terms = 0
+        self.lazy: list[SymmetricOperator] = []
+        self.collapsed: torch.Tensor | None = None
+
+    def add(self, operator: SymmetricOperator, *, normalized: bool) -> None:
+        self.terms += 1
+        collapse = not isinstance(operator, CosineAffinity) and operator.tokens <= DENSE_TOKENS
+        if collapse:
+            operator = DenseAffinity(operator.dense(), operator.grid)
+        if normalized:
+            operator = Normalized(operator)
+        if not collapse:
+            self.lazy.append(operator)
+        elif self.collapsed is None:
+            self.collapsed = operator.dense()
+        else:
+            self.collapsed += operator.dense()
+
+    def total(self, grid: Grid) -> SymmetricOperator:
+        dense = [] if self.collapsed is None else [DenseAffinity(self.collapsed, grid)]
+        operators = [*self.lazy, *dense]
+        return WeightedSum(operators, [1.0] * len(operators))
+
+
 def _fold(
     activations: Iterable[TokenActivations],
     build: Sequence[Callable[[TokenActivations], SymmetricOperator]],
@@ -117,32 +152,19 @@ def _fold(
     normalized: bool,
     report: Report,
 ) -> JointAffinity:
-    """Sum layers by grid, collapsing the full-rank ones as they come; then divide by their number."""
-    collapsed: dict[Grid, torch.Tensor] = {}
-    lazy: dict[Grid, list[SymmetricOperator]] = {}
-    terms: Counter[Grid] = Counter()
+    """Sum layers by grid as they come, then take the mean. Every term weighs the same: network layers do, and so do
+    "what" and "where" of each.
+    """
+    sums: dict[Grid, _GridSum] = {}
     names: list[str] = []
     for done, layer in enumerate(activations):
+        if not isinstance(layer, TokenActivations):
+            raise TypeError(f"activations hold {type(layer).__name__}; expected TokenActivations, one a network layer.")
         report(Progress("affinity", done, 0))
         names.append(layer.name)
         for make in build:
-            operator = make(layer)
-            terms[operator.grid] += 1
-            dense = not isinstance(operator, CosineAffinity) and operator.tokens <= DENSE_TOKENS
-            if dense:
-                operator = DenseAffinity(operator.dense(), operator.grid)
-            if normalized:
-                operator = Normalized(operator)
-            if not dense:
-                lazy.setdefault(operator.grid, []).append(operator)
-            elif operator.grid in collapsed:
-                collapsed[operator.grid] += operator.dense()
-            else:
-                collapsed[operator.grid] = operator.dense()
+            sums.setdefault(layer.grid, _GridSum()).add(make(layer), normalized=normalized)
     if not names:
         raise ValueError("Received no activations; expected at least one network layer.")
-    for grid, matrix in collapsed.items():
-        lazy.setdefault(grid, []).append(DenseAffinity(matrix, grid))
-    # Every term weighs the same: network layers do, and so do "what" and "where" of each.
-    sums: dict[Grid, SymmetricOperator] = {grid: WeightedSum(held, [1.0] * len(held)) for grid, held in lazy.items()}
-    return JointAffinity(sums, dict(terms), tuple(names))
+    totals = {grid: held.total(grid) for grid, held in sums.items()}
+    return JointAffinity(totals, {grid: held.terms for grid, held in sums.items()}, tuple(names))

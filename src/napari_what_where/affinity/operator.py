@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from napari_what_where.activations.types import Grid
+from napari_what_where.activations.types import Grid, real_tensor
+
+TILE_ELEMENTS = 2**24
+"""Entries of a full-rank affinity computed at a time: 64 MB in float32."""
+
+
+def row_tiles(tokens: int) -> Iterator[slice]:
+    """Consecutive blocks of rows of a (tokens, tokens) matrix, of at most ``TILE_ELEMENTS`` entries or one row."""
+    step = max(1, TILE_ELEMENTS // tokens)
+    for start in range(0, tokens, step):
+        yield slice(start, min(start + step, tokens))
 
 
 class SymmetricOperator(ABC):
@@ -56,9 +66,10 @@ class SymmetricOperator(ABC):
     def __matmul__(self, x: Any) -> Any:
         """The product with a torch tensor or numpy array, (tokens,) or (tokens, columns); the same type comes back.
 
-        Raises ``ValueError`` if ``x`` has another number of rows.
+        Computed in float32, which is also what integers and bool give. Raises ``ValueError`` if ``x`` has another number of rows,
+        ``TypeError`` if it is not real numbers.
         """
-        given = torch.as_tensor(x)
+        given = real_tensor(x, "x")
         if given.ndim not in (1, 2) or given.shape[0] != self.tokens:
             raise ValueError(
                 f"x has shape {tuple(given.shape)}; expected ({self.tokens},) or ({self.tokens}, columns), one row "
@@ -67,7 +78,7 @@ class SymmetricOperator(ABC):
         columns = given if given.ndim == 2 else given[:, None]
         answer = self.product(columns.to(self.device, torch.float32))
         answer = answer if given.ndim == 2 else answer[:, 0]
-        answer = answer.to(given.device, given.dtype if given.is_floating_point() else torch.float32)
+        answer = answer.to(given.device, given.dtype)
         return answer.numpy() if isinstance(x, np.ndarray) else answer
 
 
@@ -77,7 +88,7 @@ class DenseAffinity(SymmetricOperator):
     def __init__(self, matrix: torch.Tensor, grid: Grid) -> None:
         if matrix.shape != (grid[0] * grid[1],) * 2:
             raise ValueError(f"matrix has shape {tuple(matrix.shape)}; expected one row and column a token of {grid}.")
-        self.matrix, self.grid, self.device = matrix, grid, matrix.device
+        self.matrix, self.grid, self.device = matrix.to(torch.float32), grid, matrix.device
 
     @property
     def cost(self) -> int:
@@ -96,8 +107,10 @@ class Normalized(SymmetricOperator):
     def __init__(self, operator: SymmetricOperator) -> None:
         self.operator, self.grid, self.device = operator, operator.grid, operator.device
         degree = operator.degree()
-        # Every affinity here has S ≥ 0 and S_ii > 0; the floor only guards against rounding in low-rank sums.
-        self.scaling = degree.clamp_min(torch.finfo(degree.dtype).eps * float(degree.max())).rsqrt()[:, None]
+        # Every affinity here has S ≥ 0 and S_ii > 0; the floor only guards against rounding in low-rank sums, and
+        # keeps tokens without any affinity at 0.
+        accuracy = torch.finfo(degree.dtype)
+        self.scaling = degree.clamp_min(max(accuracy.eps * float(degree.max()), accuracy.tiny)).rsqrt()[:, None]
 
     @property
     def cost(self) -> int:

@@ -51,10 +51,10 @@ class AreaPooling:
 
 
 def _separable(rows: torch.Tensor, columns: torch.Tensor, x: torch.Tensor, grid: Grid) -> torch.Tensor:
-    planes = x.reshape(grid[0], grid[1], -1)
+    planes = x.reshape(*grid, x.shape[1])
     planes = torch.einsum("ar,rck->ack", rows, planes)
     planes = torch.einsum("bc,ack->abk", columns, planes)
-    return planes.reshape(-1, x.shape[1])
+    return planes.reshape(len(rows) * len(columns), x.shape[1])
 
 
 class Pooled(SymmetricOperator):

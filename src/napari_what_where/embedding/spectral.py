@@ -33,13 +33,13 @@ def spectral_embedding(
     ``count`` above the number of tokens is clamped, with a ``UserWarning``. Deterministic for a ``seed``.
     See :class:`Embedding` for what comes back and ``embedding/exact.py`` for the cost.
 
-    Raises ``ValueError`` for a count below 1 or an unknown method, ``TypeError`` if ``affinity`` is no operator.
+    Raises ``ValueError`` for a count below 1 or an unknown method, ``TypeError`` if ``affinity`` is no operator, or
+    ``count`` or ``seed`` no whole number.
     """
     if not isinstance(affinity, SymmetricOperator):
         raise TypeError(f"affinity is {type(affinity).__name__}; expected what joint_affinity(activations) returns.")
-    if method not in SOLVERS:
-        raise ValueError(f"method is {method!r}; expected one of {', '.join(map(repr, SOLVERS))}.")
-    count = check_count(count)
+    check_method(method)
+    count, seed = check_count(count), check_seed(seed)
     if count > affinity.tokens:
         warnings.warn(
             f"count is {count} but the finest grid has only {affinity.tokens} tokens; using {affinity.tokens}.",
@@ -63,12 +63,31 @@ def spectral_embedding(
 def check_count(count: Any) -> int:
     """``count`` as an int ≥ 1, else ``TypeError`` or ``ValueError`` in words."""
     try:
+        if isinstance(count, bool):
+            raise TypeError
         number = operators.index(count)
     except TypeError:
         raise TypeError(f"count is {count!r}; expected a whole number of eigenvectors, for example 16.") from None
     if number < 1:
         raise ValueError(f"count is {number}; expected at least 1 eigenvector.")
     return number
+
+
+def check_seed(seed: Any) -> int:
+    """``seed`` as an int of 64 bits, else ``TypeError`` or ``ValueError`` in words."""
+    try:
+        number = operators.index(seed)
+    except TypeError:
+        raise TypeError(f"seed is {seed!r}; expected a whole number, for example 0.") from None
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"seed is {number}; expected a number of at most 64 bits, for example 0.")
+    return number
+
+
+def check_method(method: Any) -> None:
+    """``ValueError`` in words if there is no such solver."""
+    if method not in list(SOLVERS):
+        raise ValueError(f"method is {method!r}; expected one of {', '.join(map(repr, SOLVERS))}.")
 
 
 def _on_grid(solution: Solution, grid: tuple[int, int]) -> np.ndarray:

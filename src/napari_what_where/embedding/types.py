@@ -20,7 +20,8 @@ class Embedding:
     residuals : (count,) float64
         ‖J x − λ x‖ of each pair.
     products : int
-        Products of J with a single column that the solver spent (0 where it worked from a factor).
+        Products of J with a single column that the solver spent; ``count``, to measure the residuals, where it worked
+        from a factor or the whole matrix.
     converged : bool
         Whether every residual met the tolerance.
     sharp_values, sharp_vectors :
