@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_what_where.pictures import composite
 from napari_what_where.pipeline import Analysis
 from napari_what_where.widgets.source import Source
 
@@ -48,13 +49,8 @@ def eigenvector_layer(analysis: Analysis, source: Source) -> LayerSpec:
 
 
 def composite_layer(analysis: Analysis, source: Source) -> LayerSpec:
-    """The three leading eigenvectors after the first, which is nearly even, as red, green and blue."""
-    vectors = analysis.embedding.vectors
-    leading = vectors[1:4] if len(vectors) > 3 else vectors[:3]
-    leading = np.concatenate([leading, np.zeros((3 - len(leading), *vectors.shape[1:]), np.float32)])
-    low, high = np.percentile(leading, [1, 99], axis=(1, 2), keepdims=True)
-    stretched = np.clip((leading - low) / np.maximum(high - low, 1e-12), 0, 1)
-    colours = np.rint(255 * np.moveaxis(stretched, 0, -1)).astype(np.uint8)
+    """Three leading eigenvectors as red, green and blue, on the token grid."""
+    colours = composite(analysis.embedding.vectors, analysis.embedding.grid)
     return LayerSpec(
         _on_axes(colours, source, trailing=1),
         {
