@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 COUNTS = np.unique(np.round(np.geomspace(2, 400, 50)).astype(int))
-HEIGHTS = np.geomspace(5e-3, 5e-1, 60)
-SCALES = np.geomspace(20, 4000, 24)
+HEIGHTS = np.geomspace(1e-2, 5e-1, 60)
+SCALES = np.geomspace(50, 3000, 16)
 LEVELS = np.linspace(0.02, 0.98, 49)
 
 

@@ -13,12 +13,12 @@ from napari_what_where.segments.superpixels import waterpixels
 
 
 def shared_edges(one, other, squared):
-    """The squared edge at every pixel pair where two masks meet."""
+    """The edge strength at every pixel pair where two masks meet."""
     edges = []
     for a, b in ((one, other), (other, one)):
         for low, high in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
             meet = a[low] & b[high]
-            edges += np.maximum(squared[low], squared[high])[meet].tolist()
+            edges += np.sqrt(np.maximum(squared[low], squared[high]))[meet].tolist()
     return edges
 
 
@@ -29,7 +29,7 @@ def naive_cost(one, other, features, squared, power, compactness):
     outline = min(len(shared_edges(mask, ~mask, squared)) for mask in (one, other))
     areas = one.mean(), other.mean()
     difference = features[one].mean(axis=0, dtype=float) - features[other].mean(axis=0, dtype=float)
-    cost = 0.5 * np.sum(difference**2) + 0.5 * np.mean(edges) + FLOOR
+    cost = 0.5 * np.sum(difference**2) + 0.5 * np.mean(edges) ** 2 + FLOOR
     return cost * (areas[0] * areas[1] / sum(areas)) ** power * (outline / len(edges)) ** compactness
 
 

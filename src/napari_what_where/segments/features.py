@@ -36,7 +36,6 @@ class Recipe:
     colour_edge, palette_edge, texture_edge, embedding_edge : weights of their gradients along a boundary.
     area_power : β of the merge cost: 0 ignores areas, 1 is Ward's criterion.
     compactness : γ of the merge cost: 0 ignores how much of its outline a region shares with the other.
-    auto_height : where ``"auto"`` cuts the tree.
     """
 
     leaves: int = 1500
@@ -44,14 +43,13 @@ class Recipe:
     colour: float = 0.85
     palette: float = 0.23
     texture: float = 0.23
-    embedding: float = 0.2
-    colour_edge: float = 0.9
-    palette_edge: float = 0.44
-    texture_edge: float = 0.12
-    embedding_edge: float = 0.1
+    embedding: float = 0.15
+    colour_edge: float = 0.85
+    palette_edge: float = 0.3
+    texture_edge: float = 0.09
+    embedding_edge: float = 0.12
     area_power: float = 0.23
     compactness: float = 0.15
-    auto_height: float = 0.12
 
 
 class FeatureGroup(NamedTuple):

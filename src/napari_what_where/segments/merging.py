@@ -16,7 +16,7 @@ FLOOR = 1e-7
 
 @dataclass(frozen=True)
 class MergeCost:
-    """Cost of joining two regions, (½ |difference|² + ½ edge) · (n m / (n + m))^β · (outline / shared)^γ.
+    """Cost of joining two regions, (½ |difference|² + ½ edge²) · (n m / (n + m))^β · (outline / shared)^γ.
 
     With β = 1 and neither edge nor γ this is Ward's criterion (Ward 1963); the mean strength along the boundary is
     what Arbelaez et al. 2011, section 4, order their merges by. The last factor spares regions that hardly touch:
@@ -29,11 +29,11 @@ class MergeCost:
     def __call__(
         self, difference: np.ndarray, edge: np.ndarray, areas: tuple[np.ndarray, np.ndarray], share: np.ndarray
     ) -> np.ndarray:
-        """Costs (…,) from ``difference`` (…, features) of the means, ``edge`` (…,) the mean squared strength along
+        """Costs (…,) from ``difference`` (…, features) of the means, ``edge`` (…,) the mean strength along
         the boundary, the two ``areas`` (…,) as fractions of the image, and ``share`` = shared / outline (…,).
         """
         area, other = areas
-        dissimilarity = 0.5 * (difference**2).sum(axis=-1) + 0.5 * edge + FLOOR
+        dissimilarity = 0.5 * (difference**2).sum(axis=-1) + 0.5 * edge**2 + FLOOR
         return dissimilarity * (area * other / (area + other)) ** self.area_power * share**-self.compactness
 
 
