@@ -8,6 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from napari_what_where.grids import area_mean, fit_within
+from napari_what_where.progress import Progress, Report, ignore_progress
+
+WORKING_SIZE = 1024
+"""Longest side, in pixels, at which images are analysed; larger ones are averaged down to it first."""
 MAX_DATA_CHANNELS = 6
 """Data images with more channels are projected on this many principal components, so that cost stays bounded."""
 
@@ -147,6 +152,61 @@ class PerceptualScale:
         span = np.where(span > 0, span, 1.0)
         stretched = (planes / 2.0 - self.low / 2) / span
         return np.clip(stretched, 0, 1).astype(np.float32)
+
+
+def working_channels(
+    image: Any,
+    scale: PerceptualScale | None = None,
+    *,
+    longest: int = WORKING_SIZE,
+    report: Report = ignore_progress,
+    stage: str = "reading",
+) -> np.ndarray:
+    """Perceptual channels of ``image``, averaged down until no side exceeds ``longest`` pixels.
+
+    Parameters
+    ----------
+    image : (rows, columns[, channels]) array of any real dtype
+        Anything :func:`check_image` takes; its errors are raised here.
+    scale : PerceptualScale, optional
+        Maps pixels to perceptual channels; by default one fitted to this image.
+    longest : int
+        Longest side of the result in pixels.
+    report, stage
+        Told after every strip of an image that is averaged down, as this stage; may raise.
+
+    Returns
+    -------
+    (working_rows, working_columns, channels) float32
+
+    Notes
+    -----
+    Peak memory beside the image: one strip of about 8 million values, whatever the image's size.
+    """
+    checked = check_image(image)
+    scale = scale or PerceptualScale.fit([checked])
+    return scale.apply(_shrink(checked, fit_within(checked.shape[:2], longest), report, stage))
+
+
+def _shrink(image: np.ndarray, shape: tuple[int, int], report: Report, stage: str) -> np.ndarray:
+    """Area mean in the image's own units, strip by strip; 8-bit images stay 8-bit, so that colour stays colour."""
+    if shape == image.shape[:2]:
+        return image
+    wide = (image.dtype.kind == "f" and image.dtype.itemsize > 4) or image.dtype.itemsize > 2
+    kind = np.dtype(np.float64 if wide else np.float32)
+    # Columns first, for a few rows at a time: what is kept is (rows, working columns), never the whole in floats.
+    strip = max(1, 2**23 // max(1, image[0].size))
+    parts = []
+    for first in range(0, len(image), strip):
+        report(Progress(stage, first, len(image)))
+        rows = image[first : first + strip].astype(kind)
+        parts.append(area_mean(rows, (len(rows), shape[1])).astype(kind))
+    shrunk = area_mean(np.concatenate(parts), shape)
+    if image.dtype == np.uint8:
+        return np.rint(shrunk).astype(np.uint8)
+    if image.dtype.kind == "f":
+        return np.clip(shrunk, image.min(), image.max()).astype(kind)
+    return shrunk
 
 
 def perceptual_channels(image: Any, scale: PerceptualScale | None = None) -> np.ndarray:

@@ -9,12 +9,10 @@ import numpy as np
 
 from napari_what_where.activations.backbone import Backbone, BackboneInfo
 from napari_what_where.activations.types import Grid, TokenActivations
-from napari_what_where.grids import area_mean, fit_within
-from napari_what_where.image import PerceptualScale
+from napari_what_where.grids import area_mean
+from napari_what_where.image import PerceptualScale, working_channels
 from napari_what_where.progress import Progress, Report, ignore_progress
 
-WORKING_SIZE = 1024
-"""Longest side, in pixels, at which filters run; larger images are averaged down first."""
 FINEST_TOKENS = 128 * 128
 COLOUR_BINS = 8
 ORIENTATIONS = 4
@@ -57,10 +55,9 @@ class FiltersBackbone(Backbone):
         scale: PerceptualScale | None = None,
         report: Report = ignore_progress,
     ) -> None:
-        channels = unit_channels(image, scale or PerceptualScale.fit([image]))
-        size = fit_within(channels.shape[:2], WORKING_SIZE)
-        if size != channels.shape[:2]:
-            channels = area_mean(channels, size)
+        scale = scale or PerceptualScale.fit([image])
+        channels = unit_channels(working_channels(image, scale, report=report), colour=scale.colour)
+        size = (channels.shape[0], channels.shape[1])
         side = token_side(size)
         stages: tuple[tuple[str, float, Callable[..., Iterator[np.ndarray]]], ...] = (
             ("colour", 1.0, colour_histograms),
@@ -79,11 +76,10 @@ class FiltersBackbone(Backbone):
         report(Progress("activations", len(stages), len(stages)))
 
 
-def unit_channels(image: Any, scale: PerceptualScale) -> np.ndarray:
+def unit_channels(channels: np.ndarray, *, colour: bool) -> np.ndarray:
     """Perceptual channels, (rows, columns, channels) float32, all but the most vivid colours within [0, 1]."""
-    channels = scale.apply(image)
     # CIELAB's a and b, at 1/100, hardly leave ±0.5; lightness and data lie in [0, 1].
-    return channels + np.array([0, 0.5, 0.5], np.float32) if scale.colour else channels
+    return channels + np.array([0, 0.5, 0.5], np.float32) if colour else channels
 
 
 def token_side(size: tuple[int, int]) -> float:

@@ -2,60 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-
-from napari_what_where.grids import area_mean, fit_within
-from napari_what_where.image import PerceptualScale, check_image
-
-WORKING_LENGTH = 1024
-"""Longest side, in pixels, at which regions are found; larger images are averaged down to it first."""
-
-
-def working_channels(image: Any, scale: PerceptualScale | None = None, longest: int = WORKING_LENGTH) -> np.ndarray:
-    """Perceptual channels of ``image``, averaged down until no side exceeds ``longest``.
-
-    Parameters
-    ----------
-    image : (rows, columns[, channels]) array of any real dtype
-        Anything :func:`~napari_what_where.image.check_image` takes; its errors are raised here.
-    scale : PerceptualScale, optional
-        Maps pixels to perceptual channels; by default one fitted to this image.
-    longest : int
-        Longest side of the result in pixels.
-
-    Returns
-    -------
-    (working_rows, working_columns, channels) float32
-
-    Notes
-    -----
-    Peak memory beside the image: one strip of about 16 million values, whatever the image's size.
-    """
-    checked = check_image(image)
-    scale = scale or PerceptualScale.fit([checked])
-    return scale.apply(_shrink(checked, fit_within(checked.shape[:2], longest)))
-
-
-def _shrink(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Area mean in the image's own units, strip by strip; 8-bit images stay 8-bit, so that colour stays colour."""
-    if shape == image.shape[:2]:
-        return image
-    wide = (image.dtype.kind == "f" and image.dtype.itemsize > 4) or image.dtype.itemsize > 2
-    kind = np.dtype(np.float64 if wide else np.float32)
-    # Columns first, for a few rows at a time: what is kept is (rows, working columns), never the whole in floats.
-    strip = max(1, 2**24 // max(1, image[0].size))
-    parts = []
-    for first in range(0, len(image), strip):
-        rows = image[first : first + strip].astype(kind)
-        parts.append(area_mean(rows, (len(rows), shape[1])).astype(kind))
-    shrunk = area_mean(np.concatenate(parts), shape)
-    if image.dtype == np.uint8:
-        return np.rint(shrunk).astype(np.uint8)
-    if image.dtype.kind == "f":
-        return np.clip(shrunk, image.min(), image.max()).astype(kind)
-    return shrunk
 
 
 def lattice(shape: tuple[int, int], count: int) -> tuple[int, int]:

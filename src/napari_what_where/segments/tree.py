@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from napari_what_where.embedding.types import Embedding
-from napari_what_where.image import PerceptualScale, check_image
+from napari_what_where.image import PerceptualScale, check_image, working_channels
 from napari_what_where.progress import Progress, Report, ignore_progress
 from napari_what_where.segments.features import Recipe, even_channels, feature_groups, leaf_strength
 from napari_what_where.segments.graph import region_graph
 from napari_what_where.segments.merging import MergeCost, merge_regions
 from napari_what_where.segments.statistics import NodeStatistics, node_statistics
-from napari_what_where.segments.superpixels import enlarge, waterpixels, working_channels
+from napari_what_where.segments.superpixels import enlarge, waterpixels
 
 AUTO_RANGE = (2, 100)
 """Fewest and most regions that ``"auto"`` answers."""
@@ -212,7 +212,7 @@ def region_tree(
     shape = checked.shape[:2]
     report(Progress("segments", 0, 100))
     scale = scale or PerceptualScale.fit([checked])
-    even = even_channels(working_channels(checked, scale), colour=scale.colour)
+    even = even_channels(working_channels(checked, scale, report=report), colour=scale.colour)
     report(Progress("segments", 5, 100))
     strength = leaf_strength(even, embedding, follow_edges=follow_edges, recipe=recipe)
     report(Progress("segments", 10, 100))

@@ -33,7 +33,13 @@ PATHWAY_TEXTS = {
     "both": ("Both", "One analysis over both affinities, weighed equally"),
 }
 _NEEDS_ATTENTION = "Needs a model with attention: it compares queries with keys"
-_STAGES = {"activations": "Features", "affinity": "Affinity", "eigenvectors": "Eigenvectors", "segments": "Segments"}
+_STAGES = {
+    "reading": "Reading",
+    "activations": "Features",
+    "affinity": "Affinity",
+    "eigenvectors": "Eigenvectors",
+    "segments": "Segments",
+}
 
 
 class Panel:
