@@ -87,7 +87,8 @@ def real_tensor(given: Any, what: str) -> torch.Tensor:
     import torch
 
     if isinstance(given, np.ndarray) and given.dtype.kind in "buif":
-        given = np.require(given, given.dtype.newbyteorder("="), ["C", "W"])
+        given = np.require(given, given.dtype.newbyteorder("="), ["W"])
+        given = given.copy() if min(given.strides, default=0) < 0 else given
     try:
         tensor = torch.as_tensor(given)
     except (TypeError, ValueError, RuntimeError) as error:

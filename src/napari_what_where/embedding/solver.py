@@ -17,7 +17,7 @@ class Solution:
 
     ``values`` (count,) float64, descending; ``vectors`` (tokens, count) float64, orthonormal; ``residuals``
     (count,) ‖A x − λ x‖; ``products`` of the operator with a single column; ``converged`` if every residual is
-    within the tolerance, relative to the largest |eigenvalue|.
+    within the tolerance, relative to the largest |eigenvalue| found.
     """
 
     values: torch.Tensor
