@@ -1,6 +1,6 @@
 """Region quality on BSDS500, ours beside its peers on the same images in one run.
 
-    python benchmarks/regions_bsds.py path/to/BSDS500 [--images 20] [--split val] [--json result.json]
+    python benchmarks/regions_bsds.py path/to/BSDS500 [--images 20] [--only TEXT] [--json result.json]
 
 Measures, from Arbelaez, Maire, Fowlkes & Malik, "Contour Detection and Hierarchical Image Segmentation", TPAMI 2011,
 section 3: covering of the ground truth, probabilistic Rand index (PRI), variation of information (VI, bits, lower is
@@ -255,13 +255,15 @@ def environment() -> dict[str, str]:
     return {"python": platform.python_version(), "machine": platform.machine()} | {p: version(p) for p in packages}
 
 
-def measure(folder: Path, split: str, names: list[str]) -> tuple[dict[str, list[Sweep]], dict[str, float]]:
+def measure(folder: Path, split: str, names: list[str], only: str) -> tuple[dict[str, list[Sweep]], dict[str, float]]:
     """Run every method on every image; sweeps by method, and mean seconds an image by method and stage."""
     sweeps, seconds = defaultdict(list), defaultdict(list)
     for done, name in enumerate(names, start=1):
         prepared, spent = prepare(folder, split, name)
         seconds["activations and embedding"].append(spent)
         for method, run in methods(prepared):
+            if only not in method:
+                continue
             started = time.perf_counter()
             sweeps[method].append(run())
             seconds[f"{method}, with its sweep"].append(time.perf_counter() - started)
@@ -275,13 +277,14 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="BSDS500 in its own layout")
     parser.add_argument("--images", type=int, help="only the first so many")
     parser.add_argument("--split", default="val")
+    parser.add_argument("--only", default="", help="only the methods with this in their name")
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args()
     names = sorted(path.stem for path in (options.folder / "data" / "images" / options.split).glob("*.jpg"))
     names = names[: options.images]
     if not names:
         parser.error(f"no images in {options.folder / 'data' / 'images' / options.split}")
-    sweeps, seconds = measure(options.folder, options.split, names)
+    sweeps, seconds = measure(options.folder, options.split, names, options.only)
     # Weights were chosen on the images at even positions; the others confirm them.
     parts = {"all": slice(None), "tuned on (even)": slice(0, None, 2), "held out (odd)": slice(1, None, 2)}
     results = {}

@@ -149,6 +149,7 @@ def test_lookups_take_milliseconds(tree):
 
 
 PLAN = np.repeat(np.repeat(np.array([[1, 1, 2], [3, 1, 2], [3, 3, 4]]), 6, axis=0), 6, axis=1)
+PLANTED_COLOURS = np.array([[0, 0, 0], [200, 60, 50], [60, 180, 70], [70, 80, 200], [220, 220, 200]], np.uint8)
 
 
 @pytest.mark.parametrize("follow_edges", [True, False])
@@ -177,8 +178,7 @@ def test_a_constant_image_and_embedding_still_give_regular_regions():
 
 def test_planted_image_with_a_constant_embedding():
     truth = np.kron(PLAN, np.ones((9, 9), int))
-    image = np.array([[0, 0, 0], [200, 60, 50], [60, 180, 70], [70, 80, 200], [220, 220, 200]], np.uint8)[truth]
-    tree = region_tree(constant_embedding((18, 18)), image)
+    tree = region_tree(constant_embedding((18, 18)), PLANTED_COLOURS[truth])
     assert agreement(truth, tree.labels(4)) > 0.97
 
 
@@ -250,3 +250,25 @@ def test_progress_only_grows():
     done = [progress.done for progress in seen]
     assert done == sorted(done)
     assert done[-1] == seen[-1].total
+
+
+def test_auto_does_not_depend_on_contrast():
+    image = noisy_image((120, 160))
+    counts = {
+        region_tree(random_embedding((8, 10)), image.astype(float) * factor).auto_count for factor in (1, 1e-6, 300)
+    }
+    assert len(counts) == 1
+
+
+def test_auto_is_near_the_number_of_planted_regions():
+    truth = np.kron(PLAN, np.ones((9, 9), int))
+    tree = region_tree(planted_embedding(PLAN), PLANTED_COLOURS[truth])
+    assert 4 <= tree.auto_count <= 12
+    assert agreement(truth, tree.labels("auto")) > 0.8
+
+
+def test_specks_do_not_outlive_things():
+    truth = np.kron(np.arange(12).reshape(3, 4), np.ones((40, 40), int))
+    image = np.random.default_rng(0).permutation(np.linspace(0, 1, 12))[truth]
+    tree = region_tree(constant_embedding((12, 16)), image)
+    assert tree.features(20)["area"].min() >= 0.5 * truth.size / tree.leaf_count

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from napari_what_where.embedding.types import Embedding
+from napari_what_where.progress import Progress, Report, ignore_progress
 from napari_what_where.segments.coordinates import embedding_coordinates
 from napari_what_where.segments.gradients import (
     blur,
@@ -36,6 +37,7 @@ class Recipe:
     colour_edge, palette_edge, texture_edge, embedding_edge : weights of their gradients along a boundary.
     area_power : β of the merge cost: 0 ignores areas, 1 is Ward's criterion.
     compactness : γ of the merge cost: 0 ignores how much of its outline a region shares with the other.
+    grain : regions smaller than this many average leaves are specks, merged first.
     """
 
     leaves: int = 1500
@@ -50,6 +52,7 @@ class Recipe:
     embedding_edge: float = 0.12
     area_power: float = 0.23
     compactness: float = 0.15
+    grain: float = 0.5
 
 
 class FeatureGroup(NamedTuple):
@@ -59,14 +62,19 @@ class FeatureGroup(NamedTuple):
     squared: np.ndarray
 
 
-def leaf_strength(even: np.ndarray, embedding: Embedding, *, follow_edges: bool, recipe: Recipe) -> np.ndarray:
+def leaf_strength(
+    even: np.ndarray, embedding: Embedding, *, follow_edges: bool, recipe: Recipe, report: Report = ignore_progress
+) -> np.ndarray:
     """Edge strength that leaves are to follow, (rows, columns) float32, from :func:`even_channels`."""
     side = leaf_side(even.shape[:2], recipe.leaves)
     coordinates = interpolate(embedding_coordinates(embedding), even.shape[:2])
     if not follow_edges:
-        return np.sqrt(squared_gradient(coordinates, 0.2 * side))
-    squared = (squared_gradient(even, 0.1 * side) + squared_gradient(even, 0.2 * side)) / 2
-    return np.sqrt(squared + squared_gradient(coordinates * np.float32(recipe.embedding_edge), 0.2 * side))
+        return np.sqrt(wide_squared_gradient(coordinates, side, (0.2,)))
+    squared = wide_squared_gradient(coordinates * np.float32(recipe.embedding_edge), side, (0.2,))
+    for scale in (0.1, 0.2):
+        report(Progress("segments", 8, 100))
+        squared += squared_gradient(even, scale * side) / 2
+    return np.sqrt(squared)
 
 
 def feature_groups(

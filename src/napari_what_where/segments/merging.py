@@ -20,11 +20,13 @@ class MergeCost:
 
     With β = 1 and neither edge nor γ this is Ward's criterion (Ward 1963); the mean strength along the boundary is
     what Arbelaez et al. 2011, section 4, order their merges by. The last factor spares regions that hardly touch:
-    outline is the shorter of the two, in the same unit as the shared boundary.
+    outline is the shorter of the two, in the same unit as the shared boundary. The cost of a region smaller than
+    ``grain`` (a fraction of the image) shrinks with its area, so that specks do not outlive things.
     """
 
     area_power: float = 0.3
     compactness: float = 0.15
+    grain: float = 0.0
 
     def __call__(
         self, difference: np.ndarray, edge: np.ndarray, areas: tuple[np.ndarray, np.ndarray], share: np.ndarray
@@ -34,7 +36,8 @@ class MergeCost:
         """
         area, other = areas
         dissimilarity = 0.5 * (difference**2).sum(axis=-1) + 0.5 * edge**2 + FLOOR
-        return dissimilarity * (area * other / (area + other)) ** self.area_power * share**-self.compactness
+        cost = dissimilarity * (area * other / (area + other)) ** self.area_power * share**-self.compactness
+        return cost * np.minimum(1, np.minimum(area, other) / self.grain) if self.grain else cost
 
 
 class _Merger:
