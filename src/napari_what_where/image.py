@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,7 +37,11 @@ def check_image(image: Any) -> np.ndarray:
     if array.dtype.kind == "c":
         raise TypeError(f"The image is complex ({array.dtype}); {_WANTED}. Pass its abs, real or angle.")
     if array.dtype.kind not in "buif":
-        raise TypeError(f"The image is {type(image).__name__} of dtype {array.dtype}; {_WANTED}.")
+        is_path = isinstance(image, (str, os.PathLike))
+        remedy = (
+            "Read the file first, for example with skimage.io.imread." if is_path else "Convert it to numbers first."
+        )
+        raise TypeError(f"The image is {type(image).__name__} of dtype {array.dtype}; {_WANTED}. {remedy}")
     if array.ndim not in (2, 3):
         raise ValueError(
             f"The image has {array.ndim} axes (shape {array.shape}); {_WANTED}. For a stack, pass one plane at a time."
