@@ -66,8 +66,8 @@ class SymmetricOperator(ABC):
     def __matmul__(self, x: Any) -> Any:
         """The product with a torch tensor or numpy array, (tokens,) or (tokens, columns); the same type comes back.
 
-        Computed in float32, which is also what integers and bool give. Raises ``ValueError`` if ``x`` has another number
-        of rows, ``TypeError`` if it is not real numbers.
+        Computed in float32, which is also what integers and bool give. Raises ``ValueError`` if ``x`` has another
+        number of rows, ``TypeError`` if it is not real numbers.
         """
         given = real_tensor(x, "x")
         if given.ndim not in (1, 2) or given.shape[0] != self.tokens:

@@ -1,0 +1,341 @@
+"""``analyze`` as the public contract has it: every image and option, or an error in words; never a half-made result."""
+
+from __future__ import annotations
+
+import gc
+import json
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+import napari_what_where as ww
+from napari_what_where.activations.backbone import BackboneInfo
+from napari_what_where.activations.filters import FiltersBackbone
+from napari_what_where.pipeline import Analysis, analyze
+from napari_what_where.progress import Cancelled, Progress
+
+from .activations.test_backbones import AttentionBackbone
+from .images import DTYPES, REFUSED, scene
+
+
+def same(first: Analysis, second: Analysis) -> bool:
+    pairs = (
+        (first.embedding.values, second.embedding.values),
+        (first.embedding.vectors, second.embedding.vectors),
+        (first.embedding.sharp_vectors, second.embedding.sharp_vectors),
+        (first.tree.leaves, second.tree.leaves),
+        (first.tree.children, second.tree.children),
+        (first.tree.labels(5), second.tree.labels(5)),
+    )
+    return all(np.array_equal(one, other) for one, other in pairs)
+
+
+def check(analysis: Analysis, shape: tuple[int, int], count: int) -> None:
+    embedding = analysis.embedding
+    assert embedding.vectors.shape == (count, *embedding.grid)
+    assert np.isfinite(embedding.vectors).all()
+    assert np.isfinite(embedding.sharp_vectors).all()
+    assert np.all(np.diff(embedding.values) <= 0)
+    labels = analysis.tree.labels(3)
+    assert labels.shape == shape
+    assert labels.min() == 1
+    assert json.loads(json.dumps(analysis.provenance, allow_nan=False)) == analysis.provenance
+
+
+# -------------------------------------------------------------------------------------------------------- call forms
+
+
+def test_the_contract():
+    image = scene((48, 60), channels=3)
+    analysis = ww.analyze(image, backbone="filters", pathway="what", count=8)
+    check(analysis, (48, 60), 8)
+    assert analysis.embedding.vectors.dtype == np.float32
+    assert analysis.tree.labels("auto").shape == (48, 60)
+    assert sorted(np.unique(analysis.tree.labels(6))) == [1, 2, 3, 4, 5, 6]
+
+
+def test_it_is_the_steps_one_after_the_other():
+    image = scene((40, 50), channels=3)
+    analysis = ww.analyze(image, count=6, device="cpu")
+    activations = ww.load_backbone("filters").extract(image)
+    affinity = ww.joint_affinity(activations, pathway="what", normalization="degree", device="cpu")
+    embedding = ww.spectral_embedding(affinity, count=6, method="exact")
+    tree = ww.region_tree(embedding, image)
+    np.testing.assert_array_equal(analysis.embedding.vectors, embedding.vectors)
+    np.testing.assert_array_equal(analysis.tree.labels(7), tree.labels(7))
+
+
+def test_a_loaded_backbone_will_do():
+    image = scene()
+    assert same(analyze(image, count=4, backbone=FiltersBackbone()), analyze(image, count=4, backbone="filters"))
+
+
+@pytest.mark.parametrize("pathway", ["what", "where", "both"])
+@pytest.mark.parametrize("normalization", ["degree", "none"])
+def test_every_pathway_of_a_backbone_with_attention(pathway, normalization):
+    image = scene()
+    analysis = analyze(image, backbone=AttentionBackbone(), pathway=pathway, normalization=normalization, count=5)
+    check(analysis, image.shape, 5)
+    assert analysis.provenance["options"]["pathway"] == pathway
+    assert analysis.provenance["options"]["normalization"] == normalization
+
+
+def test_edges_can_be_left_out():
+    image = scene(channels=3)
+    with_edges, without = (analyze(image, count=4, follow_edges=follow) for follow in (True, False))
+    assert not np.array_equal(with_edges.tree.labels(8), without.tree.labels(8))
+    np.testing.assert_array_equal(with_edges.embedding.vectors, without.embedding.vectors)
+
+
+def test_options_go_by_name_only():
+    with pytest.raises(TypeError, match="positional"):
+        analyze(scene(), "filters")
+
+
+# ------------------------------------------------------------------------------------------------------------ images
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("channels", [None, 1, 2, 3, 4, 5, 9])
+def test_any_dtype_and_number_of_channels(dtype, channels):
+    image = scene((16, 20), channels=channels, dtype=dtype)
+    before = image.copy()
+    check(analyze(image, count=4), (16, 20), 4)
+    np.testing.assert_array_equal(image, before)
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (2, 9), (5, 7), (3, 900), (900, 3)])
+def test_odd_shapes(shape):
+    for channels in (None, 3):
+        image = scene(shape, channels=channels)
+        check(analyze(image, count=2), shape, 2)
+
+
+def test_a_frozen_strided_foreign_image_is_read_where_it_lies():
+    image = scene((40, 40), dtype="uint16")
+    expected = analyze(image, count=4)
+    for other in (image.astype(">u2"), np.asfortranarray(image), image[::-1].copy()[::-1]):
+        other.flags.writeable = False
+        assert same(analyze(other, count=4), expected)
+
+
+def test_alpha_is_composited_away():
+    image = scene((30, 40), channels=4)
+    image[..., 3] = 255
+    assert same(analyze(image, count=4), analyze(image[..., :3], count=4))
+    clear = image.copy()
+    clear[:, 20:, 3] = 0
+    white = image[..., :3].copy()
+    white[:, 20:] = 255
+    assert same(analyze(clear, count=4), analyze(white, count=4))
+
+
+def test_contrast_of_data_does_not_count():
+    image = scene((40, 40), dtype="uint16") // 2
+    plain, brighter = analyze(image, count=4), analyze(image * 2, count=4)
+    np.testing.assert_allclose(brighter.embedding.values, plain.embedding.values, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((20, 30), np.uint8),
+        np.full((20, 30), 1e300),
+        np.full((20, 30, 3), [200, 30, 7], np.uint8),
+        np.full((20, 30, 8), np.arange(8.0)),
+        np.zeros((2, 2), bool),
+    ],
+)
+def test_a_constant_image_warns_and_is_remarked_on(image):
+    with pytest.warns(UserWarning, match="The image is constant"):
+        analysis = analyze(image, count=3)
+    check(analysis, image.shape[:2], 3)
+    assert analysis.provenance["remarks"] == [
+        "The image is constant: there is no structure to find, and segments are arbitrary."
+    ]
+
+
+def test_more_vectors_than_tokens_warn_and_are_remarked_on():
+    with pytest.warns(UserWarning, match="using 25"):
+        analysis = analyze(scene((5, 5)), count=1000)
+    check(analysis, (5, 5), 25)
+    assert analysis.provenance["options"]["count"] == 1000
+    assert analysis.provenance["remarks"] == ["Only 25 eigenvectors: the image has no more tokens."]
+
+
+# -------------------------------------------------------------------------------------------------------- provenance
+
+
+def test_the_provenance_is_complete():
+    analysis = analyze(scene((40, 50), channels=3), count=5, seed=7, device="cpu")
+    record = analysis.provenance
+    assert record["made_by"] == "napari-what-where"
+    assert record["made_at"].endswith("+00:00")
+    assert {"python", "napari-what-where", "torch", "numpy", "scipy", "scikit-image"} <= set(record["versions"])
+    assert record["image"]["shape"] == [40, 50, 3]
+    assert record["image"]["dtype"] == "uint8"
+    assert len(record["image"]["sha256"]) == 64
+    assert record["options"] == {
+        "backbone": "filters",
+        "pathway": "what",
+        "count": 5,
+        "normalization": "degree",
+        "method": "exact",
+        "follow_edges": True,
+        "device": "cpu",
+        "seed": 7,
+    }
+    assert record["network_layers"] == ["colour", "edges", "texture", "surroundings"]
+    assert record["token_grid"] == list(analysis.embedding.grid)
+    assert record["eigenvalues"] == analysis.embedding.values.tolist()
+    assert len(record["residuals"]) == 5
+    assert record["converged"] is True
+    assert record["products"] > 0
+    assert set(record["seconds"]) == {"activations", "affinity", "embedding", "segments"}
+    assert all(seconds >= 0 for seconds in record["seconds"].values())
+    assert record["remarks"] == []
+    json.dumps(record, allow_nan=False)
+
+
+def test_the_provenance_tells_images_apart():
+    image = scene()
+    other = image.copy()
+    other[3, 4] += 1
+    digests = {analyze(each, count=2).provenance["image"]["sha256"] for each in (image, image.copy(), other)}
+    assert len(digests) == 2
+
+
+def test_the_record_is_plain_whatever_was_passed():
+    analysis = analyze(scene(), count=np.int64(3), seed=np.uint8(1), follow_edges=np.True_, device=torch.device("cpu"))
+    json.dumps(analysis.provenance, allow_nan=False)
+    assert analysis.provenance["options"]["count"] == 3
+
+
+def test_the_same_call_gives_the_same_answer():
+    image = scene((48, 50), channels=3)
+    first = analyze(image, count=6)
+    torch.rand(5)
+    np.random.random(5)  # noqa: NPY002
+    second = analyze(image, count=6)
+    assert same(first, second)
+    ignored = {"made_at", "seconds"}
+    assert {key: value for key, value in first.provenance.items() if key not in ignored} == {
+        key: value for key, value in second.provenance.items() if key not in ignored
+    }
+
+
+# ------------------------------------------------------------------------------------------------------------ refusals
+
+
+def never(progress: Progress) -> None:
+    raise AssertionError(f"work began before the options were checked: {progress}")
+
+
+@pytest.mark.parametrize(("image", "error", "words"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_is_no_image_is_refused_in_words(image, error, words):
+    with pytest.raises(error, match=words):
+        analyze(image, report=never)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"backbone": "filter"}, ValueError, "'filters'"),
+        ({"backbone": ""}, ValueError, "backbone"),
+        ({"backbone": None}, (ValueError, TypeError), "backbone"),
+        ({"backbone": 3}, (ValueError, TypeError), "backbone"),
+        ({"pathway": "where"}, ValueError, "it has no attention, so no queries and keys. Use pathway 'what'"),
+        ({"pathway": "both"}, ValueError, "it has no attention, so no queries and keys. Use pathway 'what'"),
+        ({"pathway": "who"}, ValueError, "pathway is 'who'; expected one of 'what', 'where', 'both'"),
+        ({"pathway": None}, ValueError, "pathway is None"),
+        ({"normalization": "row"}, ValueError, "normalization is 'row'; expected one of 'degree', 'none'"),
+        ({"normalization": True}, ValueError, "normalization is True"),
+        ({"method": "lanczos"}, ValueError, "method is 'lanczos'; expected one of 'exact'"),
+        ({"method": None}, ValueError, "method is None"),
+        ({"device": "abacus"}, ValueError, "device is 'abacus'; expected one of auto, cpu, cuda, mps"),
+        ({"device": None}, ValueError, "device is None"),
+        ({"count": 0}, ValueError, "count is 0; expected at least 1 eigenvector"),
+        ({"count": -3}, ValueError, "count is -3"),
+        ({"count": "16"}, TypeError, "count is '16'; expected a whole number of eigenvectors, for example 16"),
+        ({"count": 4.0}, TypeError, "count is 4.0"),
+        ({"count": True}, TypeError, "count is True"),
+        ({"count": np.True_}, TypeError, "count is"),
+        ({"count": None}, TypeError, "count is None"),
+        ({"seed": "lucky"}, TypeError, "seed is 'lucky'"),
+    ],
+)
+def test_wrong_options_are_refused_in_words_before_any_work(options, error, words):
+    with pytest.raises(error, match=words):
+        analyze(scene(), report=never, **options)
+
+
+# ------------------------------------------------------------------------------------------------ progress and cancel
+
+
+def test_every_stage_reports_from_the_calling_thread():
+    seen: list[Progress] = []
+    threads = set()
+
+    def report(progress):
+        seen.append(progress)
+        threads.add(threading.get_ident())
+
+    analyze(scene((40, 50), channels=3), count=4, report=report)
+    stages = list(dict.fromkeys(progress.stage for progress in seen))
+    assert stages == ["activations", "affinity", "eigenvectors", "segments"]
+    assert threads == {threading.get_ident()}
+
+
+@pytest.mark.parametrize("stage", ["activations", "affinity", "eigenvectors", "segments"])
+def test_cancelled_in_any_stage_it_leaves_nothing(stage):
+    image = scene((40, 50), channels=3)
+    before, expected, running = image.copy(), analyze(image, count=4), threading.active_count()
+
+    def report(progress):
+        if progress.stage == stage:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        analyze(image, count=4, report=report)
+    gc.collect()
+    assert threading.active_count() == running
+    np.testing.assert_array_equal(image, before)
+    assert same(analyze(image, count=4), expected)
+
+
+def test_errors_of_a_report_pass_through():
+    def report(progress):
+        raise RuntimeError("the bar fell down")
+
+    with pytest.raises(RuntimeError, match="the bar fell down"):
+        analyze(scene(), report=report)
+
+
+def test_errors_of_a_backbone_pass_through():
+    class Broken(FiltersBackbone):
+        info = BackboneInfo("broken", "test", "fails after one layer", ("what",), 0, "BSD-3-Clause")
+
+        def visit(self, image, receive, **options):
+            super().visit(image, receive, **options)
+            raise MemoryError("no room")
+
+    with pytest.raises(MemoryError, match="no room"):
+        analyze(scene(), backbone=Broken())
+
+
+def test_one_scale_for_the_backbone_and_the_tree(monkeypatch):
+    # The backbone and the tree must see the same intensities, fitted once.
+    from napari_what_where.image import PerceptualScale
+
+    fitted = []
+    original = PerceptualScale.fit.__func__
+
+    def fit(cls, images):
+        fitted.append(len(images))
+        return original(cls, images)
+
+    monkeypatch.setattr(PerceptualScale, "fit", classmethod(fit))
+    analyze(scene(), count=3)
+    assert fitted == [1]
