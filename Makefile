@@ -6,6 +6,7 @@
 
 BIN := .venv/bin
 READY := .venv/.ready
+SCREEN := $(if $(or $(DISPLAY),$(WAYLAND_DISPLAY),$(filter Darwin,$(shell uname -s))),,xvfb-run -a -s "-screen 0 1400x900x24")
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # Without a window there is nothing that a missing library would hinder: the demo then says so and writes pictures.
@@ -23,7 +24,7 @@ lint: $(READY)
 	$(BIN)/lint-imports --no-logo
 
 screenshots: $(READY) libraries
-	$(BIN)/python scripts/make_screenshots.py
+	$(SCREEN) $(BIN)/python scripts/make_screenshots.py
 
 setup: $(READY)
 

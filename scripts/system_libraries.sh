@@ -33,8 +33,9 @@ need libxkbcommon-x11.so.0 libxkbcommon-x11-0
 renderers="$(compgen -G '/usr/lib*/dri/swrast_dri.so' || compgen -G '/usr/lib/*/dri/swrast_dri.so' ||
     compgen -G '/usr/lib*/libgallium-*.so' || compgen -G '/usr/lib/*/libgallium-*.so' || true)"
 [ -n "$renderers" ] || missing+=(libgl1-mesa-dri)
-if [ "${1:-window}" = tests ] && ! command -v Xvfb >/dev/null; then
-    missing+=(xvfb)
+if [ "${1:-window}" = tests ]; then
+    command -v Xvfb >/dev/null || missing+=(xvfb)
+    command -v xauth >/dev/null || missing+=(xauth)
 fi
 [ ${#missing[@]} -gt 0 ] || exit 0
 
