@@ -38,10 +38,8 @@ def check_image(image: Any) -> np.ndarray:
         raise TypeError(f"The image is complex ({array.dtype}); {_WANTED}. Pass its abs, real or angle.")
     if array.dtype.kind not in "buif":
         is_path = isinstance(image, (str, os.PathLike))
-        remedy = (
-            "Read the file first, for example with skimage.io.imread." if is_path else "Convert it to numbers first."
-        )
-        raise TypeError(f"The image is {type(image).__name__} of dtype {array.dtype}; {_WANTED}. {remedy}")
+        remedy = "Read the file first, for example with skimage.io.imread" if is_path else "Convert it to numbers first"
+        raise TypeError(f"The image is {type(image).__name__} of dtype {array.dtype}; {_WANTED}. {remedy}.")
     if array.ndim not in (2, 3):
         raise ValueError(
             f"The image has {array.ndim} axes (shape {array.shape}); {_WANTED}. For a stack, pass one plane at a time."
