@@ -141,6 +141,7 @@ class WhatWhereDock(QWidget):
             watched.installEventFilter(self)  # once is enough; more often does no harm
         self.panel.set_busy(True)
         self.panel.say("")
+
         def succeed(answer: Any) -> None:
             if not task.cancelled:
                 finish(answer)

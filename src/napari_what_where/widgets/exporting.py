@@ -11,7 +11,6 @@ from napari_what_where.export import output_paths, save_analysis
 from napari_what_where.widgets.source import Source
 
 if TYPE_CHECKING:
-
     from napari_what_where.pipeline import Analysis
 
 _SUFFIX_FORMATS = {".tif": "tiff", ".tiff": "tiff", ".png": "png"}
