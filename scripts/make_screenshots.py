@@ -33,12 +33,14 @@ def settle(seconds: float) -> None:
         time.sleep(0.01)
 
 
-def take(viewer: napari.Viewer, path: Path) -> None:
-    """Save the whole window, with at most 256 colours to keep the repository small."""
+def take(viewer: napari.Viewer, path: Path, *, colours: int | None = 256) -> None:
+    """Save the whole window, by default with few colours to keep the repository small."""
     settle(1.0)
     pixels = viewer.screenshot(canvas_only=False, flash=False)
     picture = Image.fromarray(np.ascontiguousarray(pixels[..., :3]))
-    picture.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
+    if colours:
+        picture = picture.quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG)
+    picture.save(path, optimize=True)
     print(path)
 
 
@@ -67,8 +69,10 @@ def main(folder: Path) -> None:
             dock.session.labels_layer.opacity = 1.0
             viewer.grid.enabled = True
             viewer.grid.shape = (2, 2)
+            viewer.window.resize(SIZE[0], 620)
+            settle(0.5)
             viewer.reset_view()
-            take(viewer, folder / "main.png")
+            take(viewer, folder / "main.png", colours=None)
         viewer.close()
 
 
