@@ -15,14 +15,14 @@ from napari_what_where.affinity.cosine import MOST_ZERO_COLUMNS, CosineAffinity,
 from napari_what_where.affinity.operator import DenseAffinity, Normalized, WeightedSum, row_tiles
 
 from . import twins
-from .cases import CASES, CPU, activations, cosine
+from .cases import CASES, CPU, activations, case_of, cosine
 from .conformance import OperatorConformance
 
 
 class TestEveryOperator(OperatorConformance):
     @pytest.fixture(params=list(CASES))
     def case(self, request):
-        return CASES[request.param]()
+        return case_of(request.param)
 
 
 # ---------------------------------------------------------------------------------------------------------- where
@@ -137,7 +137,7 @@ def test_what_a_layer_lacks_is_said():
 
 @pytest.mark.parametrize("name", [name for name in CASES if name.startswith(("attention", "cosine", "exponential"))])
 def test_normalized_affinities_have_1_as_largest_eigenvalue(name):
-    operator = Normalized(CASES[name]().operator)
+    operator = Normalized(case_of(name).operator)
     values = np.linalg.eigvalsh(operator.dense().double().numpy())
     assert values[-1] == pytest.approx(1, abs=1e-5)
     assert values[0] > -1 - 1e-5

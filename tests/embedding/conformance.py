@@ -10,7 +10,7 @@ import torch
 from napari_what_where.affinity.operator import DenseAffinity, SymmetricOperator
 from napari_what_where.embedding.solver import Solution
 
-from ..affinity.cases import CASES, Case
+from ..affinity.cases import CASES, Case, case_of
 
 
 class Spy(SymmetricOperator):
@@ -72,8 +72,7 @@ def blocks(sizes, grid) -> Case:
 
 def check_solution(solution: Solution, twin: np.ndarray, count: int) -> None:
     """Compare with ``numpy.linalg.eigh`` of the dense twin: eigenvalues, spans, orthonormality, true residuals."""
-    values, vectors = np.linalg.eigh(twin)
-    values, vectors = values[::-1], vectors[:, ::-1]
+    values, vectors = (array[..., ::-1] for array in np.linalg.eigh(twin))
     scale = max(1e-6, float(np.abs(values).max()))
     found, spanned = solution.values.cpu().numpy(), solution.vectors.cpu().numpy()
     assert found.shape == (count,)
@@ -88,8 +87,7 @@ def check_solution(solution: Solution, twin: np.ndarray, count: int) -> None:
     gap = 5e-3 * scale
     above, level = vectors[:, values > values[count - 1] + gap], vectors[:, values > values[count - 1] - gap]
     for inner, outer in ((above, spanned), (spanned, level)):
-        if inner.shape[1]:
-            assert np.linalg.norm(inner - outer @ (outer.T @ inner), axis=0).max() < 2e-2
+        if inner.shape[1] and outer.shape[1] < len(twin):
             assert scipy.linalg.subspace_angles(outer, inner).max() < 2e-2
 
 
@@ -106,7 +104,7 @@ class SolverConformance:
 
     @pytest.mark.parametrize("name", list(CASES))
     def test_agrees_with_the_dense_eigendecomposition(self, solve, name):
-        case = CASES[name]()
+        case = case_of(name)
         if not self.takes(case.operator):
             return
         for count in {1, min(5, case.operator.tokens), case.operator.tokens}:
@@ -152,7 +150,7 @@ class SolverConformance:
 
     def test_a_seed_gives_one_answer(self, solve):
         for name in ("joint what", "joint both", "dense, indefinite"):
-            case = CASES[name]()
+            case = case_of(name)
             if self.takes(case.operator):
                 first, second = (solve(case.operator, 6, seed=3) for _ in range(2))
                 assert torch.equal(first.vectors, second.vectors)
@@ -160,25 +158,25 @@ class SolverConformance:
                 check_solution(solve(case.operator, 6, seed=4), case.twin, 6)
 
     def test_the_random_state_of_others_is_left_alone(self, solve):
-        case = CASES["joint what"]()
+        case = case_of("joint what")
         state = torch.get_rng_state()
         solve(case.operator, 4)
         assert torch.equal(torch.get_rng_state(), state)
 
     def test_products_are_counted_truthfully(self, solve):
-        for spy in (Spy(CASES["joint both"]().operator), LowRankSpy(CASES["joint what"]().operator)):
+        for spy in (Spy(case_of("joint both").operator), LowRankSpy(case_of("joint what").operator)):
             if self.takes(spy):
                 assert solve(spy, 5).products == spy.columns
 
     def test_convergence_is_within_the_tolerance(self, solve):
-        case = CASES["joint what"]()
+        case = case_of("joint what")
         for tolerance in (1e-3, 1e-6):
             solution = solve(case.operator, 5, tolerance=tolerance)
             assert solution.converged
             assert float(solution.residuals.max()) <= tolerance * float(solution.values.abs().max())
 
     def test_signs_are_settled(self, solve):
-        vectors = solve(CASES["joint what"]().operator, 6).vectors
+        vectors = solve(case_of("joint what").operator, 6).vectors
         peaks = vectors.gather(0, vectors.abs().argmax(dim=0)[None])
         assert bool((peaks > 0).all())
 
