@@ -7,6 +7,7 @@ Usage: ``python benchmarks/main_job.py [--sample coffee] [--json FILE]``. Needs 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -23,7 +24,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import napari
-import numpy as np
 from environment import describe_environment
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
@@ -54,7 +54,7 @@ class Gaps:
     def longest(self, start: float, end: float) -> float:
         """The longest gap that overlaps the time from start to end."""
         inside = [start, *[tick for tick in self.ticks if start < tick < end], end]
-        return max(later - earlier for earlier, later in zip(inside, inside[1:], strict=False))
+        return max(later - earlier for earlier, later in itertools.pairwise(inside))
 
 
 def one_run(dock: Any) -> dict[str, float]:
@@ -190,7 +190,8 @@ def main() -> None:
     print(f"| {options.sample} | measured | wanted |\n|---|---|---|")
     for name, value, unit, wanted in rows:
         print(f"| {name} | {value:.2f} {unit} | {wanted} |")
-    record = {"environment": describe_environment(), "rows": [dict(zip(("name", "value", "unit", "wanted"), row, strict=True)) for row in rows]}
+    keys = ("name", "value", "unit", "wanted")
+    record = {"environment": describe_environment(), "rows": [dict(zip(keys, row, strict=True)) for row in rows]}
     print("\n" + json.dumps(record["environment"]))
     if options.json:
         options.json.write_text(json.dumps(record, indent=2) + "\n")
