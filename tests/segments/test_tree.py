@@ -272,3 +272,12 @@ def test_specks_do_not_outlive_things():
     image = np.random.default_rng(0).permutation(np.linspace(0, 1, 12))[truth]
     tree = region_tree(constant_embedding((12, 16)), image)
     assert tree.features(20)["area"].min() >= 0.5 * truth.size / tree.leaf_count
+
+
+def test_auto_sees_nothing_in_a_constant_image():
+    from napari_what_where.pipeline import analyze
+
+    with pytest.warns(UserWarning, match="constant"):
+        analysis = analyze(np.full((40, 50), 7, np.uint8))
+    assert analysis.tree.auto_count == 2
+    assert analysis.tree.labels(12).max() == 12

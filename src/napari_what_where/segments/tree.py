@@ -25,6 +25,10 @@ PHOTOGRAPH_RATIO, DATA_RATIO = 2.2, 1.2
 so the contrast of an image does not matter. The former scores on BSDS500 as the best one height does; the latter is
 for images that are no colour photographs: they tend to hold many small things alike, where photographs hold a few."""
 
+FLAT_HEIGHT = 1e-3
+"""Regions that differ by less never count for ``"auto"``: rounding alone tells them apart. A constant image's stay
+below 2e-4; those of a planted embedding, without any image, begin above 2e-3."""
+
 
 @dataclass(frozen=True, eq=False)
 class RegionTree:
@@ -72,7 +76,7 @@ class RegionTree:
         if low == high:
             return low
         level = self.heights[-(min(AUTO_RANK, self.leaf_count) - 1)]
-        return min(max(self.count_at(self.auto_ratio * level), low), high)
+        return min(max(self.count_at(max(self.auto_ratio * level, FLAT_HEIGHT)), low), high)
 
     def labels(self, n: int | str = "auto") -> np.ndarray:
         """The image in ``n`` regions, numbered from 1: (rows, columns) int32.
