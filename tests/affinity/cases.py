@@ -55,6 +55,21 @@ def attention() -> Case:
     return Case(AttentionAffinity.of(layer, CPU), twins.attention(layer.query, layer.key))
 
 
+def hubs(strength: float) -> Case:
+    """A few keys that draw all queries: column sums far beyond the others', as trained models have them."""
+    layer = activations((5, 7), heads=3)
+    key = layer.key.clone()
+    key[:, :2] *= strength
+    query = layer.query + 2
+    return Case(AttentionAffinity(query, key, (5, 7)), twins.attention(query, key))
+
+
+def half_attention() -> Case:
+    layer = activations((5, 7), heads=3)
+    query, key = layer.query.half(), layer.key.half()
+    return Case(AttentionAffinity(query, key, (5, 7)), twins.attention(query, key))
+
+
 def cosine(zeros: int = 0, *, grid=(5, 7), centred: bool = True) -> Case:
     layer = activations(grid, zeros=zeros)
     return Case(CosineAffinity.of(layer, CPU, centred=centred), twins.what(layer.value, centred=centred))
@@ -103,6 +118,9 @@ def joint(*grids, **options) -> Case:
 GRIDS = ((3, 4), (6, 7), (4, 5), (6, 7))
 CASES: dict[str, Callable[[], Case]] = {
     "attention": attention,
+    "attention, hub tokens": lambda: hubs(5),
+    "attention, hub tokens beyond float32": lambda: hubs(100),
+    "attention, half precision": half_attention,
     "cosine": cosine,
     "cosine, uncentred": lambda: cosine(centred=False),
     "cosine, a few zero values": lambda: cosine(zeros=4),

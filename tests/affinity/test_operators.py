@@ -174,3 +174,21 @@ def test_products_and_sums_leave_their_operands_alone():
     operator.dense().add_(1)
     operator @ np.ones(6)
     torch.testing.assert_close(matrix, before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("columns", [1, 4, 5, 11])
+def test_products_without_a_matrix_agree_with_tiles_for_any_number_of_columns(columns):
+    operator = CASES["attention"]().operator
+    x = torch.randn(operator.tokens, columns, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(operator.product(x), operator._tiled_product(x), rtol=1e-5, atol=1e-6)
+
+
+def test_tiles_take_over_where_hub_tokens_leave_float32(monkeypatch):
+    calls = []
+    tiled = AttentionAffinity._tiled_product
+    monkeypatch.setattr(AttentionAffinity, "_tiled_product", lambda self, x: calls.append(x) or tiled(self, x))
+    for name, expected in (("attention, hub tokens", 0), ("attention, hub tokens beyond float32", 1)):
+        calls.clear()
+        operator = CASES[name]().operator
+        operator.product(torch.ones(operator.tokens, 1))
+        assert len(calls) == expected

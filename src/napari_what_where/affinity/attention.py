@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import torch
+from torch.nn.functional import pad, scaled_dot_product_attention
 
 from napari_what_where.activations.types import Grid, TokenActivations
 from napari_what_where.affinity.operator import SymmetricOperator, row_tiles
+
+LARGEST_EXPONENT = 80.0
+"""exp() of more overflows float32, with room to sum."""
 
 
 class AttentionAffinity(SymmetricOperator):
     """S = ½(A + Aᵀ), A = mean over heads of softmax(q kᵀ / √d) (Zhang, Yunis & Maire 2024, section 3).
 
-    Never holds more than a tile of A unless :meth:`dense` is called. The scale 1/√d is applied here, so queries
-    come unscaled.
+    The scale 1/√d is applied here, so queries come unscaled. Queries and keys are kept at the precision they come
+    in; all sums are float32.
+
+    Products need no matrix at all: A X is what fused attention computes with X for values, and with r and c the row
+    and column sums of exp(q kᵀ / √d), Aᵀ X = c ∘ attention(k, q, X / r). Where the spread of r and c is beyond
+    float32 (extreme hub tokens), a tile of A at a time is computed instead.
     """
 
     def __init__(self, query: torch.Tensor, key: torch.Tensor, grid: Grid) -> None:
-        self.query = query.to(torch.float32) * query.shape[-1] ** -0.5
-        self.key = key.to(torch.float32)
-        self.grid, self.device = grid, query.device
+        self.query, self.key, self.grid, self.device = query, key, grid, query.device
 
     @classmethod
     def of(cls, activations: TokenActivations, device: torch.device) -> AttentionAffinity:
@@ -35,14 +42,26 @@ class AttentionAffinity(SymmetricOperator):
     @property
     def cost(self) -> int:
         heads, tokens, width = self.query.shape
-        return heads * tokens**2 * (width + 2)
+        return 2 * heads * tokens**2 * (width + 1)
 
     def product(self, x: torch.Tensor) -> torch.Tensor:
+        row, column = self._log_sums
+        # exp(column_j - row_i) is split between X and the answer, so the spread must fit once on either side.
+        middle = row.amin(dim=1, keepdim=True)
+        if float((row - middle).max()) > LARGEST_EXPONENT or float((column - middle).abs().max()) > LARGEST_EXPONENT:
+            return self._tiled_product(x)
         total = torch.zeros_like(x)
-        for rows, attention in self._tiles():
-            total[rows] += attention @ x  # A x
-            total += attention.T @ x[rows]  # Aᵀ x
-        return total / (2 * len(self.query))
+        query, key = self.query.float()[None], self.key.float()[None]
+        heads, _, width = self.query.shape
+        for first in range(0, x.shape[1], width):
+            columns = x[:, first : first + width]
+            # Values as wide as the heads: anything else silently leaves the fused kernels.
+            values = pad(columns, (0, width - columns.shape[1])).expand(1, heads, -1, -1)
+            ahead = scaled_dot_product_attention(query, key, values)[0]  # A X
+            back = scaled_dot_product_attention(key, query, values * torch.exp(middle - row)[None, :, :, None])[0]
+            back *= torch.exp(column - middle)[:, :, None]  # Aᵀ X
+            total[:, first : first + width] = (ahead + back).sum(dim=0)[:, : columns.shape[1]]
+        return total / (2 * heads)
 
     def dense(self) -> torch.Tensor:
         mean = torch.zeros(self.shape, device=self.device)
@@ -50,8 +69,32 @@ class AttentionAffinity(SymmetricOperator):
             mean[rows] += attention
         return (mean + mean.T) / (2 * len(self.query))
 
+    def _tiled_product(self, x: torch.Tensor) -> torch.Tensor:
+        total = torch.zeros_like(x)
+        for rows, attention in self._tiles():
+            total[rows] += attention @ x  # A x
+            total += attention.T @ x[rows]  # Aᵀ x
+        return total / (2 * len(self.query))
+
+    @cached_property
+    def _log_sums(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logarithms of the row and of the column sums of exp(q kᵀ / √d), each (heads, tokens) float32."""
+        row = torch.empty(self.query.shape[:2], device=self.device)
+        column = torch.full_like(row, -torch.inf)
+        for head, rows, logits in self._logits():
+            row[head, rows] = logits.logsumexp(dim=1)
+            column[head] = torch.logaddexp(column[head], logits.logsumexp(dim=0))
+        return row, column
+
     def _tiles(self) -> Iterator[tuple[slice, torch.Tensor]]:
         """Each head's attention, a block of query rows at a time: (rows, (rows, tokens) probabilities)."""
-        for query, key in zip(self.query, self.key, strict=True):
+        for _, rows, logits in self._logits():
+            yield rows, torch.softmax(logits, dim=1)
+
+    def _logits(self) -> Iterator[tuple[int, slice, torch.Tensor]]:
+        """Each head's q kᵀ / √d, a block of query rows at a time: (head, rows, (rows, tokens) float32)."""
+        scale = self.query.shape[-1] ** -0.5
+        for head, (query, key) in enumerate(zip(self.query, self.key, strict=True)):
+            keys = key.float().T
             for rows in row_tiles(self.tokens):
-                yield rows, torch.softmax(query[rows] @ key.T, dim=1)
+                yield head, rows, (query[rows].float() * scale) @ keys
