@@ -154,15 +154,19 @@ def save_analysis(
     pixel_size: float | Sequence[float] | None = None,
     units: str | None = None,
     source: str | None = None,
+    labels_name: str | None = None,
 ) -> list[Path]:
     """Write STEM_labels.EXT in each format, STEM_eigenvectors.tif and STEM.json into ``folder``: all, or none.
 
     ``labels`` (rows, columns) stand in for the tree's own, for instance after editing; ``pixel_size`` is that of
-    the image's rows and columns; ``source`` is the name of the image, for the record. Files of the same names are
-    replaced. Returns the paths, in the order of :func:`output_paths`. Raises what :func:`write_labels` raises.
+    the image's rows and columns; ``source`` is the name of the image, for the record; ``labels_name`` is another name
+    for the labels' file, of one format. Files of the same names are replaced. Returns the paths, in the order of
+    :func:`output_paths`. Raises what :func:`write_labels` raises.
     """
     mask = _check_labels(analysis.tree.labels(segments) if labels is None else labels)
     paths = output_paths(folder, stem, formats)
+    if labels_name is not None:
+        paths = [Path(folder, labels_name), *paths[-2:]]
     embedding = analysis.embedding
     size = per_axis(pixel_size, 2, "pixel sizes")
     token = size and tuple(each * n / g for each, n, g in zip(size, mask.shape, embedding.grid, strict=True))

@@ -43,7 +43,9 @@ def test_open_sample_run_choose_segments_export_read_back(driver, qtbot, tmp_pat
     assert driver.message.startswith("Wrote coffee_labels.tif")
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "coffee_labels.tif"), segments.data)
     assert tifffile.imread(tmp_path / "coffee_eigenvectors.tif").shape == (16, 100, 150)
-    assert json.loads((tmp_path / "coffee.json").read_text())["options"] == record["options"]
+    written = json.loads((tmp_path / "coffee.json").read_text())
+    assert written["options"] == record["options"]
+    assert written["segments"]["edited"]
 
 
 def test_png_reads_back_and_files_that_are_there_are_asked_about(driver, picture, tmp_path, monkeypatch):
@@ -65,6 +67,16 @@ def test_png_reads_back_and_files_that_are_there_are_asked_about(driver, picture
     driver.panel.export.click()
     driver.wait()
     np.testing.assert_array_equal(np.array(Image.open(tmp_path / "quarters_labels.png")), driver.segments.data)
+
+
+def test_the_name_that_was_chosen_is_the_name_that_is_written(driver, picture, tmp_path):
+    driver.viewer.add_image(picture)
+    driver.run()
+    driver.dock.export(str(tmp_path / "mask.tiff"))
+    driver.wait()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mask.json", "mask.tiff", "mask_eigenvectors.tif"]
+    assert json.loads((tmp_path / "mask.json").read_text())["segments"]["edited"] is False
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "mask.tiff"), driver.segments.data)
 
 
 def test_an_export_that_fails_says_so(driver, picture, tmp_path):

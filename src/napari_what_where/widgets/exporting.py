@@ -23,32 +23,38 @@ def suggested_name(source: Source) -> str:
     return str(folder / f"{stem}_labels.tif")
 
 
-def split_name(name: str) -> tuple[Path, str, str]:
-    """Folder, stem and format of a chosen labels file: "out/coffee_labels.tif" is out, coffee, tiff."""
+def split_name(name: str) -> tuple[Path, str]:
+    """The labels file and the stem that its companions get: "out/coffee_labels.tif" is that file and "coffee".
+
+    A name without a suffix of a known format gets ``.tif``.
+    """
     path = Path(name)
-    suffix = path.suffix.lower()
-    if suffix not in _SUFFIX_FORMATS:
-        path, suffix = path.with_name(path.name + ".tif"), ".tif"
-    return path.parent, path.stem.removesuffix("_labels"), _SUFFIX_FORMATS[suffix]
+    if path.suffix.lower() not in _SUFFIX_FORMATS:
+        path = path.with_name(path.name + ".tif")
+    return path, path.stem.removesuffix("_labels")
 
 
 def existing_others(name: str) -> list[str]:
     """Names of files that an export to ``name`` would replace and that the file dialog did not ask about."""
-    folder, stem, format = split_name(name)
-    chosen = Path(name)
-    return [path.name for path in output_paths(folder, stem, format) if path.exists() and path != chosen]
+    path, stem = split_name(name)
+    written = [path, *output_paths(path.parent, stem)[-2:]]
+    return [each.name for each in written if each.exists() and each != Path(name)]
 
 
 def export_labels(analysis: Analysis, source: Source, labels: np.ndarray, name: str) -> list[Path]:
-    """Write labels (as they are in the layer), eigenvectors and provenance; returns the paths."""
-    folder, stem, format = split_name(name)
+    """Write labels as they are in the layer, with eigenvectors and provenance beside them; returns the paths."""
+    path, stem = split_name(name)
+    plane = labels.reshape([labels.shape[axis] for axis in source.axes])
+    count = len(np.unique(plane[plane > 0]))
+    edited = not np.array_equal(plane, analysis.tree.labels(max(1, count)))
     return save_analysis(
         analysis,
-        folder,
+        path.parent,
         stem,
-        segments=len(np.unique(labels[labels > 0])),
-        formats=format,
-        labels=labels.reshape([labels.shape[axis] for axis in source.axes]),
+        segments=count,
+        formats=_SUFFIX_FORMATS[path.suffix.lower()],
+        labels=plane if edited else None,
+        labels_name=path.name,
         pixel_size=source.pixel_size(),
         units=source.unit_name(),
         source=source.path or source.plane_name,
