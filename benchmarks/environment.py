@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 def describe_environment() -> dict[str, object]:
     """Python, packages, processor and the number of cores this process may use."""
-    packages = ("napari-what-where", "torch", "numpy", "scipy", "scikit-image")
+    packages = ("napari-what-where", "torch", "numpy", "scipy", "scikit-image", "scikit-learn")
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",

@@ -14,15 +14,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from environment import describe_environment
+from tqdm import tqdm
 
 COUNTS = np.unique(np.round(np.geomspace(2, 400, 50)).astype(int))
 HEIGHTS = np.geomspace(1e-2, 5e-1, 60)
@@ -249,16 +249,10 @@ def markdown(title: str, results: dict[str, dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
-def environment() -> dict[str, str]:
-    """What the figures were measured with."""
-    packages = ("napari-what-where", "numpy", "scipy", "scikit-image", "scikit-learn", "torch")
-    return {"python": platform.python_version(), "machine": platform.machine()} | {p: version(p) for p in packages}
-
-
 def measure(folder: Path, split: str, names: list[str], only: str) -> tuple[dict[str, list[Sweep]], dict[str, float]]:
     """Run every method on every image; sweeps by method, and mean seconds an image by method and stage."""
     sweeps, seconds = defaultdict(list), defaultdict(list)
-    for done, name in enumerate(names, start=1):
+    for name in tqdm(names, unit="image"):
         prepared, spent = prepare(folder, split, name)
         seconds["activations and embedding"].append(spent)
         for method, run in methods(prepared):
@@ -267,7 +261,6 @@ def measure(folder: Path, split: str, names: list[str], only: str) -> tuple[dict
             started = time.perf_counter()
             sweeps[method].append(run())
             seconds[f"{method}, with its sweep"].append(time.perf_counter() - started)
-        print(f"{done}/{len(names)} {name}", end="\r", flush=True)
     return dict(sweeps), {name: float(np.mean(values)) for name, values in seconds.items()}
 
 
@@ -294,7 +287,7 @@ def main() -> None:
             print(markdown(f"{title}: {len(names[part])} images", results[title]))
     print("\nMean seconds an image: " + ", ".join(f"{name} {value:.2f}" for name, value in seconds.items()))
     if options.json:
-        record = {"images": names, "results": results, "seconds": seconds, "environment": environment()}
+        record = {"images": names, "results": results, "seconds": seconds, "environment": describe_environment()}
         options.json.write_text(json.dumps(record, indent=2) + "\n")
 
 

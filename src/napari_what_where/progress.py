@@ -7,7 +7,9 @@ it stops the work at once: there is no other cancellation mechanism.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NamedTuple
 
 
@@ -28,3 +30,25 @@ Report = Callable[[Progress], None]
 
 def ignore_progress(progress: Progress) -> None:
     """The ``report`` of callers who neither watch nor cancel."""
+
+
+_current: ContextVar[Callable[[], None]] = ContextVar("_current", default=lambda: None)
+
+
+@contextmanager
+def checkpoints(report: Report, progress: Progress) -> Iterator[None]:
+    """Within the block, every :func:`checkpoint` of this thread reports ``progress`` again.
+
+    For long computations below a pure interface, such as the product of a large operator, that has no place for a
+    ``report`` of its own.
+    """
+    token = _current.set(lambda: report(progress))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def checkpoint() -> None:
+    """Called about every tenth of a second inside long computations; raises if the work is to stop."""
+    _current.get()()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_what_where.progress import Cancelled
 from napari_what_where.segments.features import FeatureGroup
 from napari_what_where.segments.graph import RegionGraph, region_graph
 from napari_what_where.segments.merging import FLOOR, MergeCost, merge_regions
@@ -78,3 +82,18 @@ def test_one_region_needs_no_merging():
     children, heights = merge_regions(graph)
     assert children.shape == (0, 2)
     assert heights.shape == (0,)
+
+
+def test_garbage_collection_is_on_again_after_merging_and_after_cancelling():
+    pairs = np.array([[0, 1], [1, 2], [0, 2]])
+    graph = RegionGraph(np.full(3, 1 / 3), np.eye(3), pairs, np.ones(3), np.ones(3))
+    merge_regions(graph)
+    assert gc.isenabled()
+
+    def cancel(progress):
+        assert not gc.isenabled()
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        merge_regions(graph, report=cancel)
+    assert gc.isenabled()

@@ -10,9 +10,12 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 
 from napari_what_where.activations.types import Grid, TokenActivations
 from napari_what_where.affinity.operator import SymmetricOperator, row_tiles
+from napari_what_where.progress import checkpoint
 
 LARGEST_EXPONENT = 80.0
 """exp() of more overflows float32, with room to sum."""
+FUSED_PRODUCTS = 2**33
+"""Multiply-adds of one call of fused attention: a few tenths of a second on two CPU cores."""
 
 
 class AttentionAffinity(SymmetricOperator):
@@ -50,17 +53,21 @@ class AttentionAffinity(SymmetricOperator):
         middle = row.amin(dim=1, keepdim=True)
         if float((row - middle).max()) > LARGEST_EXPONENT or float((column - middle).abs().max()) > LARGEST_EXPONENT:
             return self._tiled_product(x)
-        total = torch.zeros_like(x)
-        query, key = self.query.float()[None], self.key.float()[None]
-        heads, _, width = self.query.shape
+        total = torch.empty_like(x)
+        heads, tokens, width = self.query.shape
+        shrink, grow = torch.exp(middle - row)[..., None], torch.exp(column - middle)[..., None]
+        step = max(1, FUSED_PRODUCTS // (heads * tokens * width))
         for first in range(0, x.shape[1], width):
             columns = x[:, first : first + width]
             # Values as wide as the heads: anything else silently leaves the fused kernels.
-            values = pad(columns, (0, width - columns.shape[1])).expand(1, heads, -1, -1)
-            ahead = scaled_dot_product_attention(query, key, values)[0]  # A X
-            back = scaled_dot_product_attention(key, query, values * torch.exp(middle - row)[None, :, :, None])[0]
-            back *= torch.exp(column - middle)[:, :, None]  # Aᵀ X
-            total[:, first : first + width] = (ahead + back).sum(dim=0)[:, : columns.shape[1]]
+            values = pad(columns, (0, width - columns.shape[1])).expand(heads, -1, -1)
+            shrunk = values * shrink
+            for start in range(0, tokens, step):
+                checkpoint()
+                rows = slice(start, start + step)
+                ahead = _attend(self.query[:, rows], self.key, values)  # A X
+                back = _attend(self.key[:, rows], self.query, shrunk) * grow[:, rows]  # Aᵀ X
+                total[rows, first : first + width] = (ahead + back).sum(dim=0)[:, : columns.shape[1]]
         return total / (2 * heads)
 
     def dense(self) -> torch.Tensor:
@@ -98,3 +105,8 @@ class AttentionAffinity(SymmetricOperator):
             keys = key.float().T
             for rows in row_tiles(self.tokens):
                 yield head, rows, (query[rows].float() * scale) @ keys
+
+
+def _attend(query: torch.Tensor, key: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """softmax(query keyᵀ / √d) values, each (heads, tokens, head_dim), summed in float32."""
+    return scaled_dot_product_attention(query.float()[None], key.float()[None], values[None])[0]

@@ -99,7 +99,10 @@ class ExpKernelAffinity(SymmetricOperator):
         return torch.cat([self._rows(rows) @ x for rows in row_tiles(self.tokens)])
 
     def dense(self) -> torch.Tensor:
-        return self._rows(slice(0, self.tokens))
+        matrix = torch.empty(self.shape, device=self.device)
+        for rows in row_tiles(self.tokens):
+            matrix[rows] = self._rows(rows)
+        return matrix
 
     def _rows(self, rows: slice) -> torch.Tensor:
         cosine = self.unit[rows] @ self.unit.T

@@ -14,7 +14,7 @@ from napari_what_where.affinity.cosine import CosineAffinity, ExpKernelAffinity
 from napari_what_where.affinity.operator import DenseAffinity, Normalized, SymmetricOperator, WeightedSum
 from napari_what_where.affinity.pooling import Pooled
 from napari_what_where.device import resolve_device
-from napari_what_where.progress import Progress, Report, ignore_progress
+from napari_what_where.progress import Progress, Report, checkpoints, ignore_progress
 
 NORMALIZATIONS = ("degree", "none")
 KERNELS = ("cosine", "exp")
@@ -160,10 +160,12 @@ def _fold(
     for done, layer in enumerate(activations):
         if not isinstance(layer, TokenActivations):
             raise TypeError(f"activations hold {type(layer).__name__}; expected TokenActivations, one a network layer.")
-        report(Progress("affinity", done, 0))
+        progress = Progress("affinity", done, 0)
+        report(progress)
         names.append(layer.name)
-        for make in build:
-            sums.setdefault(layer.grid, _GridSum()).add(make(layer), normalized=normalized)
+        with checkpoints(report, progress):
+            for make in build:
+                sums.setdefault(layer.grid, _GridSum()).add(make(layer), normalized=normalized)
     if not names:
         raise ValueError("Received no activations; expected at least one network layer.")
     totals = {grid: held.total(grid) for grid, held in sums.items()}

@@ -10,15 +10,20 @@ import numpy as np
 import torch
 
 from napari_what_where.activations.types import Grid, real_tensor
+from napari_what_where.progress import checkpoint
 
 TILE_ELEMENTS = 2**24
 """Entries of a full-rank affinity computed at a time: 64 MB in float32."""
 
 
 def row_tiles(tokens: int) -> Iterator[slice]:
-    """Consecutive blocks of rows of a (tokens, tokens) matrix, of at most ``TILE_ELEMENTS`` entries or one row."""
+    """Consecutive blocks of rows of a (tokens, tokens) matrix, of at most ``TILE_ELEMENTS`` entries or one row.
+
+    Work can be stopped between them.
+    """
     step = max(1, TILE_ELEMENTS // tokens)
     for start in range(0, tokens, step):
+        checkpoint()
         yield slice(start, min(start + step, tokens))
 
 

@@ -14,7 +14,7 @@ from napari_what_where.embedding.exact import solve_exact
 from napari_what_where.embedding.sharpen import sharpen
 from napari_what_where.embedding.solver import Solution, Solver
 from napari_what_where.embedding.types import Embedding
-from napari_what_where.progress import Report, ignore_progress
+from napari_what_where.progress import Progress, Report, checkpoints, ignore_progress
 
 SOLVERS: dict[str, Solver] = {"exact": solve_exact}
 
@@ -46,9 +46,10 @@ def spectral_embedding(
             stacklevel=2,
         )
         count = affinity.tokens
-    solution = SOLVERS[method](affinity, count, tolerance=tolerance, seed=seed, report=report)
     finest = getattr(affinity, "finest", affinity)
-    sharp = solution if finest is affinity else sharpen(finest, solution)
+    with checkpoints(report, Progress("eigenvectors", 0, 0)):
+        solution = SOLVERS[method](affinity, count, tolerance=tolerance, seed=seed, report=report)
+        sharp = solution if finest is affinity else sharpen(finest, solution)
     return Embedding(
         values=solution.values.cpu().numpy(),
         vectors=_on_grid(solution, affinity.grid),

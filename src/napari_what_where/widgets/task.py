@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -60,3 +61,5 @@ class Task:
         if self._worker.abort_requested:
             raise Cancelled
         self.progress = progress
+        # Hands the GIL to the GUI thread, which pure-Python stretches of the work would otherwise starve.
+        time.sleep(2e-4)
