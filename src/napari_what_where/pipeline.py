@@ -154,6 +154,7 @@ def _describe_image(pixels: np.ndarray) -> dict[str, Any]:
 def _describe_answer(affinity: JointAffinity, embedding: Embedding) -> dict[str, Any]:
     return {
         "network_layers": list(affinity.layers),
+        "affinity_forms": list(affinity.forms),
         "token_grid": list(affinity.grid),
         "eigenvalues": embedding.values.tolist(),
         "residuals": embedding.residuals.tolist(),

@@ -16,6 +16,7 @@ from napari_what_where.activations.types import TokenActivations
 from napari_what_where.affinity.attention import AttentionAffinity
 from napari_what_where.affinity.cosine import CosineAffinity, ExpKernelAffinity
 from napari_what_where.affinity.joint import joint_affinity
+from napari_what_where.affinity.neighbours import NeighbourAffinity
 from napari_what_where.affinity.operator import DenseAffinity, Normalized, SymmetricOperator, WeightedSum
 from napari_what_where.affinity.pooling import Pooled
 
@@ -86,6 +87,12 @@ def exponential(zeros: int = 0) -> Case:
     return Case(operator, twins.exponential(layer.value, temperature=0.3))
 
 
+def neighbours(count: int, zeros: int = 0) -> Case:
+    layer = activations((5, 7), zeros=zeros)
+    operator = NeighbourAffinity.of(layer, CPU, neighbours=count)
+    return Case(operator, twins.neighbours(layer.value, count))
+
+
 def indefinite() -> Case:
     matrix = symmetric(20)
     matrix -= 5 * np.outer(np.ones(20), np.ones(20)) / 4
@@ -128,6 +135,10 @@ CASES: dict[str, Callable[[], Case]] = {
     "cosine, nothing but zero values": all_zero,
     "exponential": exponential,
     "exponential, a few zero values": lambda: exponential(zeros=4),
+    "neighbours": lambda: neighbours(6),
+    "neighbours, a few zero values": lambda: neighbours(6, zeros=4),
+    "neighbours, all of them": lambda: neighbours(50),
+    "neighbours, only itself": lambda: neighbours(1),
     "dense, indefinite": indefinite,
     "normalized attention": lambda: normalized(attention),
     "normalized cosine": lambda: normalized(cosine),

@@ -150,3 +150,32 @@ def test_a_layer_that_lacks_a_pathway_is_named():
     for pathway in ("where", "both"):
         with pytest.raises(ValueError, match="plain has no queries and keys"):
             joint_affinity([values_only], pathway)
+
+
+@pytest.mark.parametrize("kernel", ["cosine", "exp", "neighbours"])
+@pytest.mark.parametrize("pathway", ["what", "where", "both"])
+def test_every_form_gives_the_same_operator_and_is_recorded(kernel, pathway):
+    layers = layers_of((6, 7), (3, 4))
+    dense = joint_affinity(layers, pathway, kernel=kernel, form="dense")
+    lazy = joint_affinity(layers, pathway, kernel=kernel, form="matrix-free")
+    chosen = joint_affinity(layers, pathway, kernel=kernel)
+    torch.testing.assert_close(lazy.dense(), dense.dense(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(chosen.dense(), dense.dense(), rtol=1e-4, atol=1e-5)
+    assert set(dense.forms) == {"dense"}
+    what = {"cosine": "low rank", "exp": "matrix-free", "neighbours": "sparse"}[kernel]
+    assert lazy.forms == {"what": (what,), "where": ("matrix-free",), "both": (what, "matrix-free")}[pathway] * 2
+
+
+def test_memory_decides_about_the_form(monkeypatch):
+    from napari_what_where.affinity import joint
+
+    layers = layers_of((6, 7))
+    assert joint_affinity(layers, "where").forms == ("dense",)
+    monkeypatch.setattr(joint, "free_memory", lambda device: 16 * 42**2 - 1)
+    assert joint_affinity(layers, "where").forms == ("matrix-free",)
+    assert joint_affinity(layers, "where", form="dense").forms == ("dense",)
+
+
+def test_an_unknown_form_is_refused():
+    with pytest.raises(ValueError, match="form is 'sparse'"):
+        joint_affinity(layers_of((6, 7)), "where", form="sparse")

@@ -93,3 +93,14 @@ def joint(layers, pathway="what", normalization="degree", *, kernel="cosine", te
             pool = pooling(layer.grid, fine) if layer.grid != fine else np.eye(len(matrix))
             terms.append(pool.T @ matrix @ pool)
     return sum(terms) / len(terms)
+
+
+def neighbours(value, count: int, *, centred: bool = True, least: float = 0.1) -> np.ndarray:
+    """The ``count`` largest cosines of each row, itself among them, if above ``least``; the mean with its transpose."""
+    matrix = cosines(value, centred=centred)
+    kept = np.zeros_like(matrix)
+    for i, row in enumerate(matrix):
+        others = sorted((j for j in range(len(row)) if j != i), key=lambda j: -row[j])
+        for j in [i, *others[: count - 1]]:
+            kept[i, j] = row[j] if row[j] > least else 0
+    return (kept + kept.T) / 2

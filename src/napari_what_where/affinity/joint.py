@@ -11,15 +11,18 @@ from napari_what_where.activations.backbone import PATHWAYS
 from napari_what_where.activations.types import Grid, TokenActivations
 from napari_what_where.affinity.attention import AttentionAffinity
 from napari_what_where.affinity.cosine import CosineAffinity, ExpKernelAffinity
+from napari_what_where.affinity.neighbours import NeighbourAffinity
 from napari_what_where.affinity.operator import DenseAffinity, Normalized, SymmetricOperator, WeightedSum
 from napari_what_where.affinity.pooling import Pooled
-from napari_what_where.device import resolve_device
+from napari_what_where.device import free_memory, resolve_device
 from napari_what_where.progress import Progress, Report, checkpoints, ignore_progress
 
 NORMALIZATIONS = ("degree", "none")
-KERNELS = ("cosine", "exp")
+KERNELS = ("cosine", "exp", "neighbours")
+FORMS = ("auto", "dense", "matrix-free")
 DENSE_TOKENS = 16384
-"""Full-rank affinities are collapsed into one matrix a grid up to this many tokens (1.1 GB); beyond, kept lazy."""
+"""Full-rank affinities are collapsed into one matrix a grid up to this many tokens (1.1 GB), as far as memory allows;
+beyond, they stay matrix-free."""
 
 
 class JointAffinity(SymmetricOperator):
@@ -30,11 +33,18 @@ class JointAffinity(SymmetricOperator):
     grid : (rows, columns) of the finest token grid, the one with most tokens
     finest : the mean operator of the layers that live on that grid; it knows boundaries best
     layers : names of the network layers in it, for the record
+    forms : how each of their affinities is held: "low rank", "sparse", "dense" or "matrix-free", for the record
     """
 
-    def __init__(self, sums: dict[Grid, SymmetricOperator], terms: dict[Grid, int], layers: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        sums: dict[Grid, SymmetricOperator],
+        terms: dict[Grid, int],
+        layers: tuple[str, ...],
+        forms: tuple[str, ...] = (),
+    ) -> None:
         """From the sum of each grid's normalised operators, and how many ``terms`` each sum has."""
-        self.layers = layers
+        self.layers, self.forms = layers, forms
         self.grid = max(sums, key=lambda grid: (grid[0] * grid[1], grid))
         self.finest = WeightedSum([sums[self.grid]], [1.0 / terms[self.grid]])
         self.device = self.finest.device
@@ -63,6 +73,7 @@ def joint_affinity(
     kernel: str = "cosine",
     temperature: float = 0.1,
     centred: bool = True,
+    form: str = "auto",
     device: str | torch.device = "auto",
     report: Report = ignore_progress,
 ) -> JointAffinity:
@@ -77,10 +88,13 @@ def joint_affinity(
         Value similarity, key-query similarity, or both with equal weight.
     normalization : "degree" or "none"
         D^-½ S D^-½ for each layer, or S itself (the paper's own).
-    kernel : "cosine" or "exp"
-        Of *what*: (1 + cosine) / 2, low rank; or exp(cosine / temperature).
+    kernel : "cosine", "exp" or "neighbours"
+        Of *what*: (1 + cosine) / 2, low rank; exp(cosine / temperature); or the paper's, the 50 largest cosines.
     centred : bool
         Subtract the image's mean value first.
+    form : "auto", "dense" or "matrix-free"
+        Of full-rank affinities: collapsed into a matrix, or known by products only (same answers, less memory, slower
+        to solve). "auto" goes by the number of tokens and the free memory. See ``JointAffinity.forms``.
 
     Raises
     ------
@@ -91,10 +105,12 @@ def joint_affinity(
 
     Cost: low-rank layers O(tokens · width); full-rank ones O(heads · tokens² · head_dim) once.
     """
-    check_options(pathway, normalization, kernel)
+    check_options(pathway, normalization, kernel, form)
     target = resolve_device(device)
 
     def what(layer: TokenActivations) -> SymmetricOperator:
+        if kernel == "neighbours":
+            return NeighbourAffinity.of(layer, target, centred=centred)
         if kernel == "exp":
             return ExpKernelAffinity.of(layer, target, centred=centred, temperature=temperature)
         return CosineAffinity.of(layer, target, centred=centred)
@@ -103,15 +119,16 @@ def joint_affinity(
         return AttentionAffinity.of(layer, target)
 
     build = {"what": [what], "where": [where], "both": [what, where]}[pathway]
-    return _fold(activations, build, normalized=normalization == "degree", report=report)
+    return _fold(activations, build, normalized=normalization == "degree", form=form, report=report)
 
 
-def check_options(pathway: Any, normalization: Any, kernel: Any = "cosine") -> None:
+def check_options(pathway: Any, normalization: Any, kernel: Any = "cosine", form: Any = "auto") -> None:
     """``ValueError`` in words for an option of :func:`joint_affinity` that there is not."""
     for name, given, known in (
         ("pathway", pathway, PATHWAYS),
         ("normalization", normalization, NORMALIZATIONS),
         ("kernel", kernel, KERNELS),
+        ("form", form, FORMS),
     ):
         if given not in known:
             raise ValueError(f"{name} is {given!r}; expected one of {', '.join(map(repr, known))}.")
@@ -125,9 +142,11 @@ class _GridSum:
         self.lazy: list[SymmetricOperator] = []
         self.collapsed: torch.Tensor | None = None
 
-    def add(self, operator: SymmetricOperator, *, normalized: bool) -> None:
+    def add(self, operator: SymmetricOperator, *, normalized: bool, form: str) -> str:
+        """Add an operator; returns the form in which it is held."""
         self.terms += 1
-        collapse = not isinstance(operator, CosineAffinity) and operator.tokens <= DENSE_TOKENS
+        held = _form_of(operator, form)
+        collapse = held == "dense"
         if collapse:
             operator = DenseAffinity(operator.dense(), operator.grid)
         if normalized:
@@ -138,6 +157,7 @@ class _GridSum:
             self.collapsed = operator.dense()
         else:
             self.collapsed += operator.dense()
+        return held
 
     def total(self, grid: Grid) -> SymmetricOperator:
         dense = [] if self.collapsed is None else [DenseAffinity(self.collapsed, grid)]
@@ -145,11 +165,24 @@ class _GridSum:
         return WeightedSum(operators, [1.0] * len(operators))
 
 
+def _form_of(operator: SymmetricOperator, wanted: str) -> str:
+    """How to hold an operator: as it is wanted, else by its structure, its size and the free memory."""
+    if isinstance(operator, CosineAffinity) and wanted != "dense":
+        return "low rank"
+    if isinstance(operator, NeighbourAffinity) and wanted != "dense":
+        return "sparse"
+    # The matrix, the sum it is added to, and room for both to be normalised.
+    needed = 4 * 4 * operator.tokens**2
+    fits = operator.tokens <= DENSE_TOKENS and needed <= free_memory(operator.device)
+    return wanted if wanted != "auto" else "dense" if fits else "matrix-free"
+
+
 def _fold(
     activations: Iterable[TokenActivations],
     build: Sequence[Callable[[TokenActivations], SymmetricOperator]],
     *,
     normalized: bool,
+    form: str,
     report: Report,
 ) -> JointAffinity:
     """Sum layers by grid as they come, then take the mean. Every term weighs the same: network layers do, and so do
@@ -157,6 +190,7 @@ def _fold(
     """
     sums: dict[Grid, _GridSum] = {}
     names: list[str] = []
+    forms: list[str] = []
     for done, layer in enumerate(activations):
         if not isinstance(layer, TokenActivations):
             raise TypeError(f"activations hold {type(layer).__name__}; expected TokenActivations, one a network layer.")
@@ -165,8 +199,10 @@ def _fold(
         names.append(layer.name)
         with checkpoints(report, progress):
             for make in build:
-                sums.setdefault(layer.grid, _GridSum()).add(make(layer), normalized=normalized)
+                held = sums.setdefault(layer.grid, _GridSum())
+                forms.append(held.add(make(layer), normalized=normalized, form=form))
     if not names:
         raise ValueError("Received no activations; expected at least one network layer.")
     totals = {grid: held.total(grid) for grid, held in sums.items()}
-    return JointAffinity(totals, {grid: held.terms for grid, held in sums.items()}, tuple(names))
+    terms = {grid: held.terms for grid, held in sums.items()}
+    return JointAffinity(totals, terms, tuple(names), tuple(forms))
