@@ -71,4 +71,4 @@ def _symmetric(indices: torch.Tensor, values: torch.Tensor, tokens: int) -> torc
     if indices.device.type == "mps":
         indices, values = indices.cpu(), values.cpu()
     both, halves = torch.cat([indices, indices.flip(0)], dim=1), torch.cat([values, values]) / 2
-    return torch.sparse_coo_tensor(both, halves, (tokens, tokens)).coalesce()
+    return torch.sparse_coo_tensor(both, halves, (tokens, tokens), check_invariants=True).coalesce()
