@@ -75,11 +75,11 @@ def _as_array(image: Any) -> np.ndarray:
 
 
 def composite_alpha(rgba: np.ndarray) -> np.ndarray:
-    """Composite a (rows, columns, 4) uint8 or [0, 1] float image over white; same dtype, three channels."""
-    top = 255 if rgba.dtype == np.uint8 else 1
+    """Composite a (rows, columns, 4) integer or [0, 1] float image over white; same dtype, three channels."""
+    top = np.iinfo(rgba.dtype).max if rgba.dtype.kind in "ui" else 1
     opacity = rgba[..., 3:] / np.float32(top)
     blended = rgba[..., :3] * opacity + top * (1 - opacity)
-    return np.rint(blended).astype(np.uint8) if rgba.dtype == np.uint8 else blended.astype(rgba.dtype)
+    return (np.rint(blended) if rgba.dtype.kind in "ui" else blended).astype(rgba.dtype)
 
 
 def is_colour(image: np.ndarray) -> bool:

@@ -130,7 +130,7 @@ def analyze(
         "made_by": "napari-what-where",
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": _versions(),
-        "image": _describe_image(pixels),
+        "image": describe_image(pixels),
         "options": options,
         **_describe_answer(affinity, embedding),
         "seconds": stopwatch.seconds,
@@ -144,7 +144,8 @@ def _versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {package: version(package) for package in packages}
 
 
-def _describe_image(pixels: np.ndarray) -> dict[str, Any]:
+def describe_image(pixels: np.ndarray) -> dict[str, Any]:
+    """Shape, dtype and SHA-256 of a checked image, as the provenance has them."""
     import numpy as np
 
     digest = hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()

@@ -34,13 +34,21 @@ def script_features(layer):
     layer.features = layer.features.assign(mine="keep me")
 
 
+def rename(layer):
+    layer.name = f"my {layer.name}"
+
+
+def move(layer):
+    layer.translate = layer.translate + 3
+
+
 def paint_then_undo(layer):
     layer.paint((10, 10), 7)
     layer.undo()
 
 
 TOOLS = (paint, fill, erase, polygon)
-EDITS = (*TOOLS, script_in_place, script_assignment, script_features, paint_then_undo)
+EDITS = (*TOOLS, script_in_place, script_assignment, script_features, rename, move, paint_then_undo)
 
 
 def slide(driver):
@@ -117,3 +125,14 @@ def test_an_older_edited_layer_can_still_be_exported(driver, picture, tmp_path):
     driver.dock.export(str(tmp_path / "mine_labels.tif"))
     driver.wait()
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "mine_labels.tif"), edited.data)
+
+
+def test_notes_in_the_metadata_stay(driver, picture):
+    driver.viewer.add_image(picture)
+    driver.run()
+    for layer in driver.viewer.layers[1:]:
+        layer.metadata["note"] = "mine"
+    slide(driver)
+    driver.run()
+    assert len(driver.viewer.layers) == 4
+    assert all(layer.metadata["note"] == "mine" for layer in driver.viewer.layers[1:])

@@ -74,6 +74,43 @@ def test_the_slice_on_screen_is_analysed_and_its_layers_lie_there(driver, pictur
     np.testing.assert_array_equal(segments.data, before)
 
 
+def test_a_source_that_was_moved_gets_new_layers_where_it_is(driver, picture):
+    image = driver.viewer.add_image(picture[..., 0])
+    driver.run()
+    before = driver.segments
+    image.scale, image.translate = (2, 2), (10, 20)
+    driver.viewer.layers.selection.active = image
+    driver.run()
+    assert driver.segments is not before
+    for layer in driver.viewer.layers[-3:]:
+        np.testing.assert_allclose(
+            layer.data_to_world((0,) * layer.ndim)[-2:],
+            image.data_to_world((np.array(image.data.shape) / layer.data.shape[layer.ndim - 2 :][:2] - 1) / 2)
+            if layer.ndim != 2 or layer is not driver.segments
+            else image.data_to_world((0, 0)),
+        )
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_three_dimensional_display(driver, picture, ndim):
+    grey = picture[..., 0]
+    driver.viewer.add_image(grey if ndim == 2 else np.stack([grey] * 3), name="cells")
+    driver.viewer.dims.ndisplay = 3
+    driver.run()
+    assert len(driver.viewer.layers) == 4
+    for count in (3, 9):
+        driver.panel.segments.spin.setValue(count)
+        assert len(np.unique(driver.segments.data)) == count
+    assert len(driver.viewer.layers) == 4
+
+
+def test_axes_that_nobody_named_are_not_named(driver, picture):
+    driver.viewer.add_image(np.stack([picture[..., 0]] * 3), name="cells")
+    driver.viewer.dims.set_current_step(0, 2)
+    driver.run()
+    assert driver.segments.name == "cells [2] segments (what)"
+
+
 def test_other_displayed_axes(driver):
     stack = np.random.default_rng(0).integers(0, 255, (40, 12, 50), dtype=np.uint8)
     layer = driver.viewer.add_image(stack)

@@ -170,3 +170,16 @@ def test_the_dock_is_closed_while_running_and_opened_again(driver, picture, qtbo
     dock.start()
     qtbot.waitUntil(lambda: dock.task is None, timeout=20_000)
     assert "segments" in dock.panel.message.text()
+
+
+def test_layers_that_napari_cannot_show_are_taken_back(driver, picture, monkeypatch):
+    driver.viewer.add_image(picture)
+    states = layer_states(driver.viewer)
+
+    def fail(*args, **kwargs):
+        raise RuntimeError("no more layers")
+
+    monkeypatch.setattr(driver.viewer, "__class__", type("Full", (type(driver.viewer),), {"add_labels": fail}))
+    driver.run()
+    assert "RuntimeError: no more layers" in driver.message
+    assert_unchanged(driver.viewer, states)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QHBoxLayout, QSlider, QSpinBox, QWidget
 
 MOST_SEGMENTS = 1000
+LONG_S = 0.1
+"""A change that takes longer to show makes the slider rest before the next."""
 _STEPS = 400
 
 
@@ -29,6 +31,10 @@ class SegmentCount(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.slider, 1)
         layout.addWidget(self.spin)
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.timeout.connect(self._end_rest)
+        self._told = self.value
         self.slider.valueChanged.connect(self._on_slider)
         self.spin.valueChanged.connect(self._on_spin)
 
@@ -40,6 +46,25 @@ class SegmentCount(QWidget):
     def set_value(self, count: int) -> None:
         """Show ``count`` without emitting ``changed``."""
         self._show(count)
+        self._told = count
+
+    def rest_after(self, seconds: float) -> None:
+        """Say how long it took to show the last change.
+
+        On a large image the steps of a drag would queue up: after a long one the slider waits as long again, so that
+        the window gets its turn, and then emits only where it has come to.
+        """
+        if seconds > LONG_S:
+            self._rest.start(round(1e3 * seconds))
+
+    def _tell(self, count: int) -> None:
+        if not self._rest.isActive():
+            self._told = count
+            self.changed.emit(count)
+
+    def _end_rest(self) -> None:
+        if self._told != self.value:
+            self._tell(self.value)
 
     def set_most(self, most: int) -> None:
         """The number at the right end, at most a thousand."""
@@ -67,10 +92,10 @@ class SegmentCount(QWidget):
             self.spin.blockSignals(True)
             self.spin.setValue(count)
             self.spin.blockSignals(False)
-            self.changed.emit(count)
+            self._tell(count)
 
     def _on_spin(self, count: int) -> None:
         self.slider.blockSignals(True)
         self.slider.setValue(self._position(count))
         self.slider.blockSignals(False)
-        self.changed.emit(count)
+        self._tell(count)

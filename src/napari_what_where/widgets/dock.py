@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import QEvent, QTimer
-from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox, QWidget
+from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_what_where.activations.registry import backbone_info
 from napari_what_where.progress import Report
-from napari_what_where.widgets.exporting import existing_others, export_labels, suggested_name
+from napari_what_where.widgets.exporting import Exporter
 from napari_what_where.widgets.panel import Panel
 from napari_what_where.widgets.results import METADATA_KEY
 from napari_what_where.widgets.script import as_python
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 _POLL_MS = 50
 NO_IMAGE = "Open an image first: File ▸ Open File(s), or File ▸ Open Sample ▸ What & Where."
 
-NO_SEGMENTS = "There are no segments to export; press Run first."
 STILL_RUNNING = "Still running; press Cancel first."
 
 
@@ -42,6 +41,7 @@ class WhatWhereDock(QWidget):
         self.viewer: Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.session = Session(self.viewer)
         self.panel = Panel(self)
+        self.exporter = Exporter(self)
         self.task: Task | None = None
         self.details = ""
         self._timer = QTimer(self)
@@ -60,7 +60,7 @@ class WhatWhereDock(QWidget):
         panel.segments.changed.connect(self._show_segments)
         panel.auto.clicked.connect(self._show_automatic)
         panel.edges.toggled.connect(self._choose_tree)
-        panel.export.clicked.connect(self._ask_and_export)
+        panel.export.clicked.connect(self.exporter.ask)
         panel.copy.clicked.connect(self.copy_as_python)
         panel.copy_details.clicked.connect(lambda: QApplication.clipboard().setText(self.details))
         panel.model.currentTextChanged.connect(self._describe_model)
@@ -118,7 +118,7 @@ class WhatWhereDock(QWidget):
         def finish(prepared: Any) -> None:
             self._show_analysis(prepared, bool(settings["follow_edges"]))
 
-        self._begin(work, finish)
+        self.begin(work, finish)
 
     def cancel(self) -> None:
         """Stop what is running; every layer stays as it is."""
@@ -136,17 +136,27 @@ class WhatWhereDock(QWidget):
         if self.task is not None:
             self.task.cancel()
 
-    def _begin(self, work: Any, finish: Any) -> None:
+    def begin(self, work: Any, finish: Any, *, what: str = "The run", cancellable: bool = True) -> None:
+        """Do ``work(report)`` in a thread, then ``finish(answer)`` here; ``what`` it is, should it fail."""
         for watched in (self, _main_window(self)):
             watched.installEventFilter(self)  # once is enough; more often does no harm
         self.panel.set_busy(True)
+        self.panel.cancel.setEnabled(cancellable)
         self.panel.say("")
 
         def succeed(answer: Any) -> None:
-            if not task.cancelled:
+            if task.cancelled:
+                return
+            try:
                 finish(answer)
+            except Exception as problem:
+                fail(problem)
 
-        self.task = task = Task(work, on_success=succeed, on_failure=self._fail, on_end=self._end)
+        def fail(problem: Exception) -> None:
+            if not task.cancelled:
+                self._fail(problem, what)
+
+        self.task = task = Task(work, on_success=succeed, on_failure=fail, on_end=self._end)
         self.task.start()
         self._timer.start()
 
@@ -160,10 +170,13 @@ class WhatWhereDock(QWidget):
         elif self.session.tree is not None and self.panel.edges.isChecked() != self.session.follow_edges:
             self._choose_tree(self.panel.edges.isChecked())
 
-    def _fail(self, problem: Exception) -> None:
+    def _fail(self, problem: Exception, what: str) -> None:
         self.details = "".join(traceback.format_exception(problem))
-        expected = isinstance(problem, (ValueError, TypeError))
-        said = str(problem) if expected else f"The run failed: {type(problem).__name__}: {problem}"
+        if isinstance(problem, OSError) and problem.filename is not None:
+            expected, said = True, f"{what} failed: {problem.strerror} ({problem.filename}). Choose another place."
+        else:
+            expected = isinstance(problem, (ValueError, TypeError))
+            said = str(problem) if expected else f"{what} failed: {type(problem).__name__}: {problem}."
         self.panel.say(f"{said} No layer was changed.", problem=True, details=not expected)
 
     def _show_progress(self) -> None:
@@ -171,6 +184,8 @@ class WhatWhereDock(QWidget):
             self.panel.show_progress(self.task.progress)
 
     def _show_analysis(self, prepared: Any, follow_edges: bool) -> None:
+        if self.session.source is None or self.session.source.layer_id != prepared.source.layer_id:
+            self.panel.automatic = True  # a number chosen for one image means nothing for another
         chosen = None if self.panel.automatic else self.panel.segments.value
         said = self.session.show_analysis(prepared, follow_edges=follow_edges, segments=chosen)
         self._show_count()
@@ -180,7 +195,9 @@ class WhatWhereDock(QWidget):
 
     def _show_segments(self, count: int) -> None:
         self.panel.automatic = False
+        started = time.perf_counter()
         self.panel.say(self.session.show_segments(count))
+        self.panel.segments.rest_after(time.perf_counter() - started)
 
     def _show_automatic(self) -> None:
         tree = self.session.tree
@@ -209,7 +226,7 @@ class WhatWhereDock(QWidget):
             self.panel.say(self.session.add_tree(tree, follow_edges=follow_edges))
             self._show_count()
 
-        self._begin(work, finish)
+        self.begin(work, finish)
 
     def _show_count(self) -> None:
         tree = self.session.tree
@@ -224,51 +241,14 @@ class WhatWhereDock(QWidget):
         if self.session.analysis is None or self.session.source is None:
             self.panel.say("Press Run first.", problem=True)
             return
-        text = as_python(self.session.analysis, self.session.source, self.session.shown)
+        from_file = self.session.from_file
+        text = as_python(self.session.analysis, self.session.source, self.session.shown, from_file=from_file)
         QApplication.clipboard().setText(text)
         self.panel.say("Copied a Python script that makes these segments again (without edits by hand).")
 
-    def _ask_and_export(self) -> None:
-        layer = self._layer_to_export()
-        made = self.session.made_by(layer)
-        if made is None:
-            self.panel.say(NO_SEGMENTS, problem=True)
-            return
-        name, _ = QFileDialog.getSaveFileName(
-            self, "Export segments", suggested_name(made[1]), "TIFF (*.tif *.tiff);;PNG (*.png)"
-        )
-        if not name:
-            return
-        others = existing_others(name)
-        if others and QMessageBox.StandardButton.Yes != QMessageBox.question(
-            self, "Replace files?", "These files are there already and would be replaced:\n" + "\n".join(others)
-        ):
-            return
-        self.export(name)
-
     def export(self, name: str) -> None:
         """Write the labels as they are now, edits included, with eigenvectors and provenance beside them."""
-        layer = self._layer_to_export()
-        made = self.session.made_by(layer)
-        if made is None or self.task is not None:
-            self.panel.say(NO_SEGMENTS if made is None else STILL_RUNNING, problem=True)
-            return
-        labels = np.array(layer.data)
-
-        def work(report: Report) -> Any:
-            return export_labels(*made, labels, name)
-
-        def finish(paths: Any) -> None:
-            self.panel.say("Wrote " + ", ".join(path.name for path in paths) + f" in {paths[0].parent}.")
-
-        self._begin(work, finish)
-
-    def _layer_to_export(self) -> Any:
-        """The selected Labels layer if it is one of ours, else the live one."""
-        active = self.viewer.layers.selection.active
-        if active is not None and self.session.made_by(active) is not None:
-            return active
-        return self.session.labels_layer
+        self.exporter.export(name)
 
 
 def _main_window(widget: QWidget) -> QWidget:

@@ -6,14 +6,68 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_what_where.export import output_paths, save_analysis
+from napari_what_where.progress import Report
 from napari_what_where.widgets.source import Source
 
 if TYPE_CHECKING:
-    from napari_what_where.pipeline import Analysis
+    from napari.layers import Labels
 
+    from napari_what_where.pipeline import Analysis
+    from napari_what_where.widgets.dock import WhatWhereDock
+
+NO_SEGMENTS = "There are no segments to export; press Run first."
 _SUFFIX_FORMATS = {".tif": "tiff", ".tiff": "tiff", ".png": "png"}
+
+
+class Exporter:
+    """The dock's Export button: asks where to, then writes in a thread."""
+
+    def __init__(self, dock: WhatWhereDock) -> None:
+        self._dock = dock
+
+    def ask(self) -> None:
+        """Ask for a file name, and about files that would be replaced; then :meth:`export`."""
+        made = self._dock.session.made_by(self._layer())
+        if made is None:
+            self._dock.panel.say(NO_SEGMENTS, problem=True)
+            return
+        name, _ = QFileDialog.getSaveFileName(
+            self._dock, "Export segments", suggested_name(made[1]), "TIFF (*.tif *.tiff);;PNG (*.png)"
+        )
+        if name and self._may_replace(existing_others(name)):
+            self.export(name)
+
+    def export(self, name: str) -> None:
+        """Write the labels as they are now, edits included, with eigenvectors and provenance beside them."""
+        dock, layer = self._dock, self._layer()
+        made = dock.session.made_by(layer)
+        if layer is None or made is None or dock.task is not None:
+            dock.panel.say(NO_SEGMENTS if dock.task is None else "Still running; export when it is done.", problem=True)
+            return
+        labels = np.array(layer.data)
+
+        def work(report: Report) -> list[Path]:
+            return export_labels(*made, labels, name)
+
+        def finish(paths: list[Path]) -> None:
+            dock.panel.say("Wrote " + ", ".join(path.name for path in paths) + f" in {paths[0].parent}.")
+
+        dock.begin(work, finish, what="The export", cancellable=False)
+
+    def _layer(self) -> Labels | None:
+        """The selected Labels layer if it is one of ours, else the live one."""
+        session = self._dock.session
+        active = session.viewer.layers.selection.active
+        return active if session.made_by(active) is not None else session.labels_layer
+
+    def _may_replace(self, names: list[str]) -> bool:
+        if not names:
+            return True
+        text = "These files are there already and would be replaced:\n" + "\n".join(names)
+        return bool(QMessageBox.question(self._dock, "Replace files?", text) == QMessageBox.StandardButton.Yes)
 
 
 def suggested_name(source: Source) -> str:

@@ -16,32 +16,40 @@ class ProtectedLabels:
 
     Tools (paint, fill, erase, polygon) announce themselves by the layer's paint event, also when they are undone
     later: assigning data under an undo history would corrupt it. Scripts that write into the array in place
-    announce nothing, so the content is compared with what we wrote before every write.
+    announce nothing, so the content is compared with what we wrote before every write. A layer that was renamed or
+    moved is the user's, too; how it is drawn (opacity, colours, contour) is not an edit.
     """
 
     def __init__(self, layer: Labels, expected: Callable[[], np.ndarray]) -> None:
         """``expected`` recomputes what was last written (cheaper than keeping a copy)."""
         self.layer = layer
         self._expected = expected
-        self._features = layer.features.copy()
-        self._data = layer.data
         self._painted = False
+        self._remember()
         layer.events.paint.connect(self._on_paint)
 
     @property
     def touched(self) -> bool:
         """Whether the layer holds, or ever held, anything that we did not write. Cost: one comparison a pixel."""
-        if self._painted or self.layer.data is not self._data:
+        if self._painted or self.layer.data is not self._data or self.layer.name != self._name:
+            return True
+        if not np.array_equal(self.layer.data_to_world(self._corner), self._place):
             return True
         return not np.array_equal(self._data, self._expected()) or not self.layer.features.equals(self._features)
 
     def write(self, labels: np.ndarray, features: dict[str, Any], expected: Callable[[], np.ndarray]) -> None:
-        """Replace data and features of an untouched layer; ``RuntimeError`` if it was touched."""
-        if self.touched:
-            raise RuntimeError(f"{self.layer.name!r} has been edited; it is never written again.")
+        """Replace data and features; only for a layer that is not :attr:`touched`."""
         self.layer.data = labels
         self.layer.features = features
-        self._data, self._features, self._expected = self.layer.data, self.layer.features.copy(), expected
+        self._expected = expected
+        self._remember()
+
+    def _remember(self) -> None:
+        layer = self.layer
+        self._data, self._features, self._name = layer.data, layer.features.copy(), layer.name
+        # A corner off the axes: any change of scale, rotation or position moves it.
+        self._corner = tuple(float(size + axis) for axis, size in enumerate(layer.data.shape))
+        self._place = layer.data_to_world(self._corner)
 
     def release(self) -> None:
         """Stop watching."""

@@ -16,6 +16,7 @@ from napari_what_where.widgets.results import (
     eigenvector_layer,
     segments_layer,
 )
+from napari_what_where.widgets.script import file_gives_same
 from napari_what_where.widgets.source import Source
 
 if TYPE_CHECKING:
@@ -30,13 +31,15 @@ class Prepared:
     analysis: Analysis
     source: Source
     images: dict[str, LayerSpec]
+    from_file: bool
+    """Whether reading the layer's file again gives the very pixels that were analysed."""
 
 
 def prepare(analysis: Analysis, source: Source) -> Prepared:
     """Do, off the GUI thread, all of the work that showing an analysis does not need napari for."""
     analysis.tree.features(analysis.tree.auto_count)  # fills the caches that the slider reads
     images = {"eigenvectors": eigenvector_layer(analysis, source), "composite": composite_layer(analysis, source)}
-    return Prepared(analysis, source, images)
+    return Prepared(analysis, source, images, file_gives_same(analysis, source))
 
 
 class Session:
@@ -52,6 +55,7 @@ class Session:
         self.analysis: Analysis | None = None
         self.trees: dict[bool, RegionTree] = {}
         self.follow_edges = True
+        self.from_file = False
         self.shown = 0
         self._labels: ProtectedLabels | None = None
         self._images: dict[str, Image] = {}
@@ -78,9 +82,17 @@ class Session:
             self._forget_labels()
         self.analysis, self.source = analysis, source
         self.trees, self.follow_edges = {follow_edges: analysis.tree}, follow_edges
-        for role, spec in prepared.images.items():
-            self._show_image(role, spec)
-        return self.show_segments(analysis.tree.auto_count if segments is None else segments)
+        self.from_file = prepared.from_file
+        before = list(self.viewer.layers)
+        try:
+            for role, spec in prepared.images.items():
+                self._show_image(role, spec)
+            return self.show_segments(analysis.tree.auto_count if segments is None else segments)
+        except Exception:
+            # napari could not show them: none is better than some.
+            for layer in [layer for layer in self.viewer.layers if layer not in before]:
+                self.viewer.layers.remove(layer)
+            raise
 
     def add_tree(self, tree: RegionTree, *, follow_edges: bool) -> str:
         """A second tree of the live analysis, now the one shown."""
@@ -113,12 +125,14 @@ class Session:
         held = self._labels if self.labels_layer is not None else None
         if held is not None and not held.touched and held.layer.data.ndim == spec.data.ndim:
             held.write(spec.data, features, expected)
-            held.layer.metadata = spec.attributes["metadata"]
+            held.layer.metadata = {**held.layer.metadata, **spec.attributes["metadata"]}
             self._remember(held.layer)
             return f"{self.shown} segments."
         edited = held.layer.name if held is not None else None
         self._forget_labels()
-        layer = self.viewer.add_labels(spec.data, features=features, **spec.attributes)
+        layer = self.viewer.add_labels(spec.data, **spec.attributes)
+        # Not while it is added: in a 3D display napari 0.9 fails to describe a new layer that has features.
+        layer.features = features
         self._labels = ProtectedLabels(layer, expected)
         self._remember(layer)
         if edited:
@@ -145,9 +159,9 @@ class Session:
                 self.viewer.dims.set_current_step(0, min(1, len(spec.data) - 1))
             return
         layer.data = spec.data
-        for name in ("scale", "translate", "rotate", "shear", "affine", "metadata", "contrast_limits"):
-            if name in spec.attributes:
-                setattr(layer, name, spec.attributes[name])
+        layer.metadata = {**layer.metadata, **spec.attributes["metadata"]}
+        if "contrast_limits" in spec.attributes:
+            layer.contrast_limits = spec.attributes["contrast_limits"]
 
     def _remember(self, layer: Labels) -> None:
         assert self.analysis is not None and self.source is not None

@@ -28,6 +28,7 @@ class Source:
     layer_id: Any
     data: Any
     rgb: bool
+    multiscale: bool
     index: tuple[int | slice, ...]
     axes: tuple[int, int]
     to_world: Affine
@@ -38,23 +39,29 @@ class Source:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What makes two runs runs on the same plane."""
-        return (self.layer_id, *(("all",) if isinstance(step, slice) else (step,) for step in self.index))
+        """What makes two runs runs on the same plane, in the same place."""
+        steps = tuple("all" if isinstance(step, slice) else step for step in self.index)
+        place = (self.to_world.affine_matrix.tobytes(), np.asarray(self.affine).tobytes(), self.units, self.axis_labels)
+        return (self.layer_id, tuple(self.data.shape), steps, *place)
 
     @property
     def plane_name(self) -> str:
-        """The layer's name, with the place in the stack if it is one: "cells [t 3]"."""
-        places = [
-            f"{self.axis_labels[axis]} {step}" for axis, step in enumerate(self.index) if not isinstance(step, slice)
-        ]
+        """The layer's name, with the place in the stack if it is one: "cells [t 3]"; "cells [3]" for unnamed axes."""
+        # napari calls axes that nobody has named -1, -2, …
+        names = ["" if label.lstrip("-").isdigit() else f"{label} " for label in self.axis_labels]
+        steps = zip(names, self.index, strict=True)
+        places = [f"{name}{step}" for name, step in steps if not isinstance(step, slice)]
         return f"{self.name} [{', '.join(places)}]" if places else self.name
 
     def pixels(self) -> np.ndarray:
         """The plane, (rows, columns[, channels]); reads it, so call it off the GUI thread."""
         plane = np.asarray(self.data[self.index])
-        if self.rgb and plane.shape[-1] == 4 and plane.dtype != np.uint8:
-            return composite_alpha(plane)
-        return plane
+        return composite_alpha(plane) if self.has_wide_alpha else plane
+
+    @property
+    def has_wide_alpha(self) -> bool:
+        """Whether napari shows a fourth channel as alpha that a bare array would not be known to have."""
+        return self.rgb and self.data.shape[-1] == 4 and self.data.dtype != np.uint8
 
     def origin(self) -> np.ndarray:
         """Data coordinates of the plane's first pixel, one an axis of the layer."""
@@ -85,6 +92,7 @@ def source_of(viewer: Viewer, layer: Image) -> Source:
         layer_id=layer.unique_id,
         data=data,
         rgb=bool(layer.rgb),
+        multiscale=bool(layer.multiscale),
         index=index,
         axes=(first, second),
         to_world=_to_world(layer),
