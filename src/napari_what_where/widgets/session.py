@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +85,8 @@ class Session:
         self.trees, self.follow_edges = {follow_edges: analysis.tree}, follow_edges
         self.from_file = prepared.from_file
         before = list(self.viewer.layers)
+        if len(source.index) == 2:
+            self.viewer.dims.ndisplay = 2  # napari 0.9 cannot show a flat colour image, our composite, in 3D
         try:
             for role, spec in prepared.images.items():
                 self._show_image(role, spec)
@@ -91,7 +94,8 @@ class Session:
         except Exception:
             # napari could not show them: none is better than some.
             for layer in [layer for layer in self.viewer.layers if layer not in before]:
-                self.viewer.layers.remove(layer)
+                with suppress(Exception):  # napari may stumble over the same layer again
+                    self.viewer.layers.remove(layer)
             raise
 
     def add_tree(self, tree: RegionTree, *, follow_edges: bool) -> str:
