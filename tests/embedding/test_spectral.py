@@ -139,3 +139,12 @@ def test_other_affinities_and_methods_are_refused_in_words():
     for method in ("lanczos", None, []):
         with pytest.raises(ValueError, match=r"method is .*; expected one of 'exact'"):
             spectral_embedding(affinity, 2, method)
+
+
+def test_very_many_eigenvectors_are_warned_about(monkeypatch):
+    from napari_what_where.embedding import spectral
+
+    monkeypatch.setattr(spectral, "MANY", 3)
+    affinity = joint_affinity(layers_of((4, 5)))
+    with pytest.warns(UserWarning, match="4 eigenvectors can take many minutes"):
+        assert spectral_embedding(affinity, 4).count == 4

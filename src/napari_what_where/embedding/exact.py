@@ -50,8 +50,8 @@ def solve_gram(
     basis = torch.linalg.qr(basis)[0]
     missing = count - basis.shape[1]
     if missing:
-        free = orthonormal_complement(_random(operator.tokens, missing, seed, wide.device), [basis])
-        basis = torch.cat([basis, free], dim=1)
+        filled = torch.cat([basis, _random(operator.tokens, missing, seed, wide.device)], dim=1)
+        basis = torch.cat([basis, torch.linalg.qr(filled)[0][:, basis.shape[1] :]], dim=1)
     return rayleigh_ritz(operator, basis, spent=0, tolerance=tolerance)
 
 

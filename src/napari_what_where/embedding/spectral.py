@@ -16,6 +16,8 @@ from napari_what_where.embedding.solver import Solution, Solver
 from napari_what_where.embedding.types import Embedding
 from napari_what_where.progress import Progress, Report, checkpoints, ignore_progress
 
+MANY = 1000
+"""More eigenvectors than this cost as much as a full decomposition, cubic in the number of tokens."""
 SOLVERS: dict[str, Solver] = {"exact": solve_exact}
 
 
@@ -46,6 +48,11 @@ def spectral_embedding(
             stacklevel=2,
         )
         count = affinity.tokens
+    if count > MANY:
+        warnings.warn(
+            f"{count} eigenvectors can take many minutes, and cannot be cancelled meanwhile; a few dozen are usual.",
+            stacklevel=2,
+        )
     finest = getattr(affinity, "finest", affinity)
     with checkpoints(report, Progress("eigenvectors", 0, 0)):
         solution = SOLVERS[method](affinity, count, tolerance=tolerance, seed=seed, report=report)
