@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from regions_bsds import markdown
+import regions_bsds
+import solvers
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -27,7 +28,7 @@ def main_job(record: dict) -> str:
 
 def regions(record: dict) -> str:
     """Region quality, all images and each half."""
-    return "\n".join(markdown(title, results) for title, results in record["results"].items())
+    return "\n".join(regions_bsds.markdown(title, results) for title, results in record["results"].items())
 
 
 TEXT = """# Figures
@@ -49,6 +50,16 @@ weighs beside it; a Ward tree on the features alone is far behind.
 
 {regions_environment}
 
+## The exact solver
+
+`python benchmarks/solvers.py`: {count} eigenvectors of planted operators, beside peers on the same operator. Angles are
+to the reference, residuals relative to λ₁; "products" counts single columns, which blocks make cheap where products
+stream from memory or have no matrix.
+
+{solvers}
+
+{solvers_environment}
+
 ## How the main job feels
 
 `python benchmarks/main_job.py`, under a virtual display with software rendering, so that drawing is slow; napari's own
@@ -66,6 +77,9 @@ def main() -> None:
     text = TEXT.format(
         regions=regions(records["regions_bsds"]),
         regions_environment=environment(records["regions_bsds"]),
+        count=records["solvers"]["count"],
+        solvers=solvers.markdown(records["solvers"]["rows"]),
+        solvers_environment=environment(records["solvers"]),
         main_job=main_job(records["main_job"]),
         main_job_environment=environment(records["main_job"]),
     )
