@@ -183,3 +183,28 @@ def test_layers_that_napari_cannot_show_are_taken_back(driver, picture, monkeypa
     driver.run()
     assert "RuntimeError: no more layers" in driver.message
     assert_unchanged(driver.viewer, states)
+
+
+@pytest.mark.parametrize("outcome", ["failed", "cancelled"])
+def test_a_second_tree_that_does_not_come_leaves_the_first_and_its_box(driver, picture, monkeypatch, outcome):
+    from napari_what_where.progress import Cancelled
+    from napari_what_where.segments import tree
+
+    driver.viewer.add_image(picture)
+    driver.run()
+    states = layer_states(driver.viewer)
+    calls = []
+
+    def fail(*args, **kwargs):
+        calls.append(args)
+        raise RuntimeError("no tree") if outcome == "failed" else Cancelled
+
+    monkeypatch.setattr(tree, "region_tree", fail)
+    driver.panel.edges.click()
+    driver.wait()
+    assert len(calls) == 1
+    assert driver.panel.edges.isChecked()
+    assert outcome in driver.message.lower()
+    assert_unchanged(driver.viewer, states)
+    driver.panel.segments.spin.setValue(5)
+    assert len(np.unique(driver.segments.data)) == 5

@@ -167,6 +167,7 @@ class WhatWhereDock(QWidget):
         self.panel.set_ready(self.session.tree is not None)
         if task is not None and task.cancelled:
             self.panel.say("Cancelled; nothing has changed.")
+            self._show_tree_choice()
         elif self.session.tree is not None and self.panel.edges.isChecked() != self.session.follow_edges:
             self._choose_tree(self.panel.edges.isChecked())
 
@@ -178,6 +179,7 @@ class WhatWhereDock(QWidget):
             expected = isinstance(problem, (ValueError, TypeError))
             said = str(problem) if expected else f"{what} failed: {type(problem).__name__}: {problem}."
         self.panel.say(f"{said} No layer was changed.", problem=True, details=not expected)
+        self._show_tree_choice()
 
     def _show_progress(self) -> None:
         if self.task is not None:
@@ -227,6 +229,13 @@ class WhatWhereDock(QWidget):
             self._show_count()
 
         self.begin(work, finish)
+
+    def _show_tree_choice(self) -> None:
+        """After what did not succeed, the box says again what is shown."""
+        if self.session.tree is not None:
+            self.panel.edges.blockSignals(True)
+            self.panel.edges.setChecked(self.session.follow_edges)
+            self.panel.edges.blockSignals(False)
 
     def _show_count(self) -> None:
         tree = self.session.tree
