@@ -53,11 +53,9 @@ def layer() -> TokenActivations:
 @pytest.mark.parametrize("dense", [True, False])
 def test_cancel_inside_one_large_layer(monkeypatch, kernel, dense):
     """The third report comes from within the layer: its tiles, or the calls of fused attention."""
-    from napari_what_where.affinity import joint
-
     monkeypatch.setattr(operator, "TILE_ELEMENTS", 60)
     monkeypatch.setattr(attention, "FUSED_PRODUCTS", 1)
-    monkeypatch.setattr(joint, "DENSE_TOKENS", 10**6 if dense else 1)
+    form = "dense" if dense else "matrix-free"
     told = []
 
     def report(progress):
@@ -66,18 +64,16 @@ def test_cancel_inside_one_large_layer(monkeypatch, kernel, dense):
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        joint_affinity([layer()], "where" if kernel == "cosine" else "what", kernel=kernel, report=report)
+        joint_affinity([layer()], "where" if kernel == "cosine" else "what", kernel=kernel, form=form, report=report)
     assert told == [Progress("affinity", 0, 0)] * 3
 
 
 def test_cancel_inside_one_product_of_a_solver(monkeypatch):
-    from napari_what_where.affinity import joint
     from napari_what_where.embedding import exact
 
     monkeypatch.setattr(attention, "FUSED_PRODUCTS", 1)
-    monkeypatch.setattr(joint, "DENSE_TOKENS", 1)
     monkeypatch.setattr(exact, "DENSE_TOKENS", 1)
-    affinity = joint_affinity([layer()], "where")
+    affinity = joint_affinity([layer()], "where", form="matrix-free")
     told = []
 
     def report(progress):
@@ -88,6 +84,5 @@ def test_cancel_inside_one_product_of_a_solver(monkeypatch):
     with pytest.raises(Cancelled):
         spectral_embedding(affinity, 3, report=report)
     # Without cancelling the answer is that of an affinity collapsed into a matrix.
-    monkeypatch.setattr(joint, "DENSE_TOKENS", 10**6)
-    collapsed = spectral_embedding(joint_affinity([layer()], "where"), 3)
+    collapsed = spectral_embedding(joint_affinity([layer()], "where", form="dense"), 3)
     np.testing.assert_allclose(spectral_embedding(affinity, 3).values, collapsed.values, atol=1e-5)

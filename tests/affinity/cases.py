@@ -16,6 +16,7 @@ from napari_what_where.activations.types import TokenActivations
 from napari_what_where.affinity.attention import AttentionAffinity
 from napari_what_where.affinity.cosine import CosineAffinity, ExpKernelAffinity
 from napari_what_where.affinity.joint import joint_affinity
+from napari_what_where.affinity.landmarks import LandmarkAffinity
 from napari_what_where.affinity.neighbours import NeighbourAffinity
 from napari_what_where.affinity.operator import DenseAffinity, Normalized, SymmetricOperator, WeightedSum
 from napari_what_where.affinity.pooling import Pooled
@@ -93,6 +94,12 @@ def neighbours(count: int, zeros: int = 0) -> Case:
     return Case(operator, twins.neighbours(layer.value, count))
 
 
+def landmarks(zeros: int = 0) -> Case:
+    layer = activations((5, 7), zeros=zeros)
+    kernel = ExpKernelAffinity.of(layer, CPU, temperature=0.3)
+    return Case(LandmarkAffinity(kernel, 35), twins.exponential(layer.value, temperature=0.3))
+
+
 def indefinite() -> Case:
     matrix = symmetric(20)
     matrix -= 5 * np.outer(np.ones(20), np.ones(20)) / 4
@@ -139,6 +146,8 @@ CASES: dict[str, Callable[[], Case]] = {
     "neighbours, a few zero values": lambda: neighbours(6, zeros=4),
     "neighbours, all of them": lambda: neighbours(50),
     "neighbours, only itself": lambda: neighbours(1),
+    "landmarks, as many as tokens": landmarks,
+    "landmarks, a few zero values": lambda: landmarks(zeros=4),
     "dense, indefinite": indefinite,
     "normalized attention": lambda: normalized(attention),
     "normalized cosine": lambda: normalized(cosine),

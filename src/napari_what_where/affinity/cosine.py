@@ -104,6 +104,13 @@ class ExpKernelAffinity(SymmetricOperator):
             matrix[rows] = self._rows(rows)
         return matrix
 
+    def columns(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Some columns of the matrix: (tokens, chosen) float32 for (chosen,) token numbers."""
+        cosine = self.unit @ self.unit[tokens].T
+        chosen = torch.arange(len(tokens), device=self.device)
+        cosine[tokens, chosen] += self.zero[tokens].to(cosine.dtype)
+        return torch.exp((cosine - 1) / self.temperature)
+
     def _rows(self, rows: slice) -> torch.Tensor:
         cosine = self.unit[rows] @ self.unit.T
         cosine.diagonal(rows.start).add_(self.zero[rows])

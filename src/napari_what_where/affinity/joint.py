@@ -11,6 +11,7 @@ from napari_what_where.activations.backbone import PATHWAYS
 from napari_what_where.activations.types import Grid, TokenActivations
 from napari_what_where.affinity.attention import AttentionAffinity
 from napari_what_where.affinity.cosine import CosineAffinity, ExpKernelAffinity
+from napari_what_where.affinity.landmarks import LandmarkAffinity
 from napari_what_where.affinity.neighbours import NeighbourAffinity
 from napari_what_where.affinity.operator import DenseAffinity, Normalized, SymmetricOperator, WeightedSum
 from napari_what_where.affinity.pooling import Pooled
@@ -19,7 +20,7 @@ from napari_what_where.progress import Progress, Report, checkpoints, ignore_pro
 
 NORMALIZATIONS = ("degree", "none")
 KERNELS = ("cosine", "exp", "neighbours")
-FORMS = ("auto", "dense", "matrix-free")
+FORMS = ("auto", "dense", "matrix-free", "landmarks")
 DENSE_TOKENS = 16384
 """Full-rank affinities are collapsed into one matrix a grid up to this many tokens (1.1 GB), as far as memory allows;
 beyond, they stay matrix-free."""
@@ -33,7 +34,8 @@ class JointAffinity(SymmetricOperator):
     grid : (rows, columns) of the finest token grid, the one with most tokens
     finest : the mean operator of the layers that live on that grid; it knows boundaries best
     layers : names of the network layers in it, for the record
-    forms : how each of their affinities is held: "low rank", "sparse", "dense" or "matrix-free", for the record
+    forms : how each of their affinities is held: "low rank", "sparse", "dense", "matrix-free", or "landmarks" with the
+        share of the trace that they miss; for the record
     """
 
     def __init__(
@@ -92,9 +94,10 @@ def joint_affinity(
         Of *what*: (1 + cosine) / 2, low rank; exp(cosine / temperature); or the paper's, the 50 largest cosines.
     centred : bool
         Subtract the image's mean value first.
-    form : "auto", "dense" or "matrix-free"
-        Of full-rank affinities: collapsed into a matrix, or known by products only (same answers, less memory, slower
-        to solve). "auto" goes by the number of tokens and the free memory. See ``JointAffinity.forms``.
+    form : "auto", "dense", "matrix-free" or "landmarks"
+        Of full-rank affinities: collapsed into a matrix; known by products only (same answers, less memory, slower to
+        solve); or, kernel "exp" only, approximated from landmarks. "auto" goes by the number of tokens and the free
+        memory: a matrix if it fits, else landmarks for "exp" and products for attention. See ``JointAffinity.forms``.
 
     Raises
     ------
@@ -149,6 +152,9 @@ class _GridSum:
         collapse = held == "dense"
         if collapse:
             operator = DenseAffinity(operator.dense(), operator.grid)
+        elif held == "landmarks" and isinstance(operator, ExpKernelAffinity):
+            operator = LandmarkAffinity(operator)
+            held = f"landmarks (trace error {operator.trace_error:.1e})"
         if normalized:
             operator = Normalized(operator)
         if not collapse:
@@ -171,10 +177,13 @@ def _form_of(operator: SymmetricOperator, wanted: str) -> str:
         return "low rank"
     if isinstance(operator, NeighbourAffinity) and wanted != "dense":
         return "sparse"
+    if wanted == "landmarks":
+        return "landmarks" if isinstance(operator, ExpKernelAffinity) else "matrix-free"
     # The matrix, the sum it is added to, and room for both to be normalised.
     needed = 4 * 4 * operator.tokens**2
     fits = operator.tokens <= DENSE_TOKENS and needed <= free_memory(operator.device)
-    return wanted if wanted != "auto" else "dense" if fits else "matrix-free"
+    beyond = "landmarks" if isinstance(operator, ExpKernelAffinity) else "matrix-free"
+    return wanted if wanted != "auto" else "dense" if fits else beyond
 
 
 def _fold(
