@@ -63,7 +63,8 @@ stream from memory or have no matrix.
 ## How the main job feels
 
 `python benchmarks/main_job.py`, under a virtual display with software rendering, so that drawing is slow; napari's own
-cost is measured beside ours in the same run.
+cost is measured beside ours in the same run. The dock starts to import torch when it opens; the benchmark waits for
+that, while a Run pressed at once shares the window with the import, which takes 0.2–0.3 s of it in one piece.
 
 {main_job}
 
