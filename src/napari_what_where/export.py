@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_what_where.pipeline import Analysis
 
 __all__ = [
+    "FORMATS",
     "SUFFIXES",
     "atomic_path",
     "output_paths",
@@ -36,7 +37,8 @@ __all__ = [
 SUFFIXES = {"tiff": ".tif", "png": ".png"}
 """The formats of label images, and the suffix that each is written with."""
 
-_FORMATS = {".tif": "tiff", ".tiff": "tiff", ".png": "png"}
+FORMATS = {".tif": "tiff", ".tiff": "tiff", ".png": "png"}
+"""The format that each suffix of a file name means."""
 
 
 def parse_formats(formats: str | Sequence[str]) -> tuple[str, ...]:
@@ -46,10 +48,10 @@ def parse_formats(formats: str | Sequence[str]) -> tuple[str, ...]:
     """
     names = formats.split(",") if isinstance(formats, str) else formats
     tidy = [name.strip().lower().lstrip(".") for name in names]
-    unknown = [name for name in tidy if f".{name}" not in _FORMATS]
+    unknown = [name for name in tidy if f".{name}" not in FORMATS]
     if unknown or not tidy:
         raise ValueError(f"The formats are {', '.join(tidy) or 'none'}; expected one or more of {', '.join(SUFFIXES)}.")
-    return tuple(dict.fromkeys(_FORMATS[f".{name}"] for name in tidy))
+    return tuple(dict.fromkeys(FORMATS[f".{name}"] for name in tidy))
 
 
 def write_labels(
@@ -222,12 +224,12 @@ def _target(path: Path, format: str | None) -> tuple[Path, str]:
     """The path with a suffix, and the format: the one given, or the suffix's."""
     if format is not None:
         (format,) = parse_formats([format])
-        return (path if path.suffix.lower() in _FORMATS else path.with_name(path.name + SUFFIXES[format])), format
+        return (path if path.suffix.lower() in FORMATS else path.with_name(path.name + SUFFIXES[format])), format
     if not path.suffix:
         return path.with_name(path.name + SUFFIXES["tiff"]), "tiff"
-    if path.suffix.lower() not in _FORMATS:
-        raise ValueError(f"The file name is {path.name}; expected a suffix of {', '.join(_FORMATS)}, or none: .tif.")
-    return path, _FORMATS[path.suffix.lower()]
+    if path.suffix.lower() not in FORMATS:
+        raise ValueError(f"The file name is {path.name}; expected a suffix of {', '.join(FORMATS)}, or none: .tif.")
+    return path, FORMATS[path.suffix.lower()]
 
 
 def _imagej_axes(labels: Sequence[str] | None, ndim: int) -> str | None:

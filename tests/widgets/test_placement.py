@@ -85,9 +85,7 @@ def test_a_source_that_was_moved_gets_new_layers_where_it_is(driver, picture):
     for layer in driver.viewer.layers[-3:]:
         np.testing.assert_allclose(
             layer.data_to_world((0,) * layer.ndim)[-2:],
-            image.data_to_world((np.array(image.data.shape) / layer.data.shape[layer.ndim - 2 :][:2] - 1) / 2)
-            if layer.ndim != 2 or layer is not driver.segments
-            else image.data_to_world((0, 0)),
+            image.data_to_world((np.array(image.data.shape) / layer.data.shape[layer.ndim - 2 :][:2] - 1) / 2),
         )
 
 

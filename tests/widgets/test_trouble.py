@@ -208,3 +208,26 @@ def test_a_second_tree_that_does_not_come_leaves_the_first_and_its_box(driver, p
     assert_unchanged(driver.viewer, states)
     driver.panel.segments.spin.setValue(5)
     assert len(np.unique(driver.segments.data)) == 5
+
+
+def test_a_second_run_that_cannot_be_shown_leaves_the_first_live_and_protected(driver, picture, monkeypatch):
+    image = driver.viewer.add_image(picture)
+    driver.run()
+    segments, first = driver.segments, driver.dock.session.analysis
+    segments.paint((10, 10), 77)  # so the second run wants a new Labels layer
+    states = layer_states(driver.viewer)
+    image.data = picture[:, ::-1]
+    driver.viewer.layers.selection.active = image
+
+    def fail(*args, **kwargs):
+        raise RuntimeError("no more layers")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(driver.viewer, "__class__", type("Full", (type(driver.viewer),), {"add_labels": fail}))
+        driver.run()
+    assert "RuntimeError: no more layers" in driver.message
+    assert_unchanged(driver.viewer, [(image.name, picture[:, ::-1]), *states[1:]])
+    assert driver.dock.session.analysis is first
+    segments.undo()
+    driver.panel.segments.spin.setValue(5)
+    assert driver.segments is not segments

@@ -23,7 +23,7 @@ KERNELS = ("cosine", "exp", "neighbours")
 FORMS = ("auto", "dense", "matrix-free", "landmarks")
 DENSE_TOKENS = 16384
 """Full-rank affinities are collapsed into one matrix a grid up to this many tokens (1.1 GB), as far as memory allows;
-beyond, they stay matrix-free."""
+beyond, see ``form`` of :func:`joint_affinity`."""
 
 
 class JointAffinity(SymmetricOperator):

@@ -1,4 +1,4 @@
-"""Leaves: some two thousand small regions that keep to the edges of the image and of its embedding."""
+"""Leaves: up to some fifteen hundred small regions that keep to the edges of the image and of its embedding."""
 
 from __future__ import annotations
 

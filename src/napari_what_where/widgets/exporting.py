@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
-from napari_what_where.export import output_paths, save_analysis
+from napari_what_where.export import FORMATS, output_paths, save_analysis
 from napari_what_where.progress import Report
 from napari_what_where.widgets.source import Source
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from napari_what_where.widgets.dock import WhatWhereDock
 
 NO_SEGMENTS = "There are no segments to export; press Run first."
-_SUFFIX_FORMATS = {".tif": "tiff", ".tiff": "tiff", ".png": "png"}
 
 
 class Exporter:
@@ -83,7 +82,7 @@ def split_name(name: str) -> tuple[Path, str]:
     A name without a suffix of a known format gets ``.tif``.
     """
     path = Path(name)
-    if path.suffix.lower() not in _SUFFIX_FORMATS:
+    if path.suffix.lower() not in FORMATS:
         path = path.with_name(path.name + ".tif")
     return path, path.stem.removesuffix("_labels")
 
@@ -106,7 +105,7 @@ def export_labels(analysis: Analysis, source: Source, labels: np.ndarray, name: 
         path.parent,
         stem,
         segments=count,
-        formats=_SUFFIX_FORMATS[path.suffix.lower()],
+        formats=FORMATS[path.suffix.lower()],
         labels=plane if edited else None,
         labels_name=path.name,
         pixel_size=source.pixel_size(),

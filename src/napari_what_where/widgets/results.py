@@ -20,7 +20,7 @@ METADATA_KEY = "what-where"
 
 @dataclass(frozen=True, eq=False)
 class LayerSpec:
-    """What a napari layer is made from: data, attributes, and whether it is an image or labels."""
+    """What a napari layer is made from: its data, and the arguments of ``viewer.add_…`` beside it."""
 
     data: np.ndarray
     attributes: dict[str, Any]
@@ -52,7 +52,7 @@ def composite_layer(analysis: Analysis, source: Source) -> LayerSpec:
     """Three leading eigenvectors as red, green and blue, on the token grid."""
     colours = composite(analysis.embedding.vectors, analysis.embedding.grid)
     return LayerSpec(
-        _on_axes(colours, source, trailing=1),
+        _on_axes(colours, source),
         {
             "name": _name(analysis, source, "composite"),
             "rgb": True,
@@ -130,7 +130,7 @@ def _shear(transform: Affine) -> np.ndarray:
     return matrix
 
 
-def _on_axes(planes: np.ndarray, source: Source, *, leading: int = 0, trailing: int = 0) -> np.ndarray:
+def _on_axes(planes: np.ndarray, source: Source, *, leading: int = 0) -> np.ndarray:
     """Insert an axis of length 1 wherever the source has one that is not shown."""
     hidden = [leading + axis for axis, step in enumerate(source.index) if not isinstance(step, slice)]
     return np.expand_dims(planes, tuple(hidden)) if hidden else planes

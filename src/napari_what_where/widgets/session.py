@@ -78,25 +78,33 @@ class Session:
         ``segments`` is the number of segments to show, None for the automatic one.
         """
         analysis, source = prepared.analysis, prepared.source
-        if not self._same_subject(analysis, source):
-            self._images = {}
-            self._forget_labels()
+        before, state = list(self.viewer.layers), dict(self.__dict__)
+        shown = [(layer, layer.data, layer.metadata) for layer in self._images.values()]
+        # New images are told apart from those that are kept, and a kept hold stays on watch until all has been shown.
+        same = self._same_subject(analysis, source)
+        self._images = dict(self._images) if same else {}
+        self._labels = self._labels if same else None
         self.analysis, self.source = analysis, source
         self.trees, self.follow_edges = {follow_edges: analysis.tree}, follow_edges
         self.from_file = prepared.from_file
-        before = list(self.viewer.layers)
         if len(source.index) == 2:
             self.viewer.dims.ndisplay = 2  # napari 0.9 cannot show a flat colour image, our composite, in 3D
         try:
             for role, spec in prepared.images.items():
                 self._show_image(role, spec)
-            return self.show_segments(analysis.tree.auto_count if segments is None else segments)
+            told = self.show_segments(analysis.tree.auto_count if segments is None else segments)
         except Exception:
             # napari could not show them: none is better than some.
+            self.__dict__.update(state)
             for layer in [layer for layer in self.viewer.layers if layer not in before]:
                 with suppress(Exception):  # napari may stumble over the same layer again
                     self.viewer.layers.remove(layer)
+            for layer, data, metadata in shown:
+                layer.data, layer.metadata = data, metadata
             raise
+        if not same and state["_labels"] is not None:
+            state["_labels"].release()
+        return told
 
     def add_tree(self, tree: RegionTree, *, follow_edges: bool) -> str:
         """A second tree of the live analysis, now the one shown."""
@@ -133,10 +141,11 @@ class Session:
             self._remember(held.layer)
             return f"{self.shown} segments."
         edited = held.layer.name if held is not None else None
-        self._forget_labels()
         layer = self.viewer.add_labels(spec.data, **spec.attributes)
         # Not while it is added: in a 3D display napari 0.9 fails to describe a new layer that has features.
         layer.features = features
+        if self._labels is not None:
+            self._labels.release()
         self._labels = ProtectedLabels(layer, expected)
         self._remember(layer)
         if edited:
@@ -172,11 +181,6 @@ class Session:
         there = {each.unique_id for each in self.viewer.layers}
         self._made = {key: made for key, made in self._made.items() if key in there}
         self._made[layer.unique_id] = (self.analysis, self.source)
-
-    def _forget_labels(self) -> None:
-        if self._labels is not None:
-            self._labels.release()
-        self._labels = None
 
 
 def feature_columns(tree: RegionTree, count: int) -> dict[str, np.ndarray]:
