@@ -191,6 +191,15 @@ def working_channels(
     return scale.apply(_shrink(checked, fit_within(checked.shape[:2], longest), report, stage))
 
 
+def soft_bins(values: np.ndarray, bins: int) -> np.ndarray:
+    """Linear membership of float32 values in ``bins`` bins of [0, 1]; (*values.shape, bins) float32, summing to 1.
+
+    Means of these over a region or a token are soft histograms, by which textures compare better than by their mean.
+    """
+    position = np.clip(values, 0, 1)[..., None] * np.float32(bins - 1)
+    return np.clip(1 - np.abs(position - np.arange(bins, dtype=np.float32)), 0, 1)
+
+
 def _shrink(image: np.ndarray, shape: tuple[int, int], report: Report, stage: str) -> np.ndarray:
     """Area mean in the image's own units, strip by strip; 8-bit images stay 8-bit, so that colour stays colour."""
     if shape == image.shape[:2]:

@@ -14,13 +14,12 @@ from napari_what_where.activations.filters import (
     FiltersBackbone,
     colour_histograms,
     oriented_edges,
-    soft_bins,
     token_grid,
     token_side,
     unit_channels,
 )
 from napari_what_where.affinity.cosine import unit_values
-from napari_what_where.image import WORKING_SIZE, PerceptualScale, perceptual_channels
+from napari_what_where.image import WORKING_SIZE, PerceptualScale, perceptual_channels, soft_bins
 
 from ..images import scene
 

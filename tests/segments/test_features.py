@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_what_where.image import soft_bins
 from napari_what_where.segments.coordinates import embedding_coordinates
-from napari_what_where.segments.features import BINS, contrast_level, memberships
+from napari_what_where.segments.features import BINS, contrast_level
 from napari_what_where.segments.gradients import interpolate, squared_gradient, wide_squared_gradient
 
 from .helpers import as_embedding, constant_embedding, planted_embedding
@@ -41,7 +42,7 @@ def test_interpolation_keeps_constants_and_ramps(grid, shape):
 
 def test_memberships_sum_to_one_and_keep_the_value():
     plane = np.random.default_rng(0).random((7, 9)).astype(np.float32)
-    shares = memberships(plane)
+    shares = soft_bins(plane, BINS)
     np.testing.assert_allclose(shares.sum(axis=2), 1, atol=1e-6)
     np.testing.assert_allclose(shares @ np.linspace(0, 1, BINS), plane, atol=1e-6)
 

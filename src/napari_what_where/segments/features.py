@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from napari_what_where.embedding.types import Embedding
+from napari_what_where.image import soft_bins
 from napari_what_where.progress import Progress, Report, ignore_progress
 from napari_what_where.segments.coordinates import embedding_coordinates
 from napari_what_where.segments.gradients import (
@@ -93,9 +94,9 @@ def feature_groups(
     fine = (squared_gradient(even, 0.2 * side) + squared_gradient(even, 0.4 * side)) / 2
     yield FeatureGroup(even * np.float32(recipe.colour), fine * np.float32(recipe.colour_edge**2))
     for channel in np.moveaxis(even, 2, 0):
-        yield _group(memberships(channel), recipe.palette, recipe.palette_edge, side, (0.4, 0.8))
+        yield _group(soft_bins(channel, BINS), recipe.palette, recipe.palette_edge, side, (0.4, 0.8))
     for sigma in (0.1 * side, 0.2 * side, 0.4 * side):
-        yield _group(memberships(contrast_level(even, sigma)), recipe.texture, recipe.texture_edge, side, (0.8,))
+        yield _group(soft_bins(contrast_level(even, sigma), BINS), recipe.texture, recipe.texture_edge, side, (0.8,))
 
 
 def _group(
@@ -113,15 +114,6 @@ def even_channels(channels: np.ndarray, *, colour: bool) -> np.ndarray:
     if not colour:
         return channels
     return channels * np.array([1, 2, 2], np.float32) + np.array([0, 0.5, 0.5], np.float32)
-
-
-def memberships(plane: np.ndarray) -> np.ndarray:
-    """Linear membership of a (rows, columns) plane's values in ``BINS`` bins of [0, 1]: (rows, columns, BINS).
-
-    Region means of these are soft histograms, with which textured regions compare better than by their mean.
-    """
-    position = np.clip(plane, 0, 1)[..., None] * np.float32(BINS - 1)
-    return np.clip(1 - np.abs(position - np.arange(BINS, dtype=np.float32)), 0, 1)
 
 
 def contrast_level(even: np.ndarray, sigma: float) -> np.ndarray:
