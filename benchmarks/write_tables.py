@@ -45,8 +45,9 @@ developing. gPb-owt-ucm are the published maps, scored by the same code.
 {regions}
 
 Felzenszwalb is scikit-image's, over a sweep of its scale; the Ward tree has grid connectivity on the token features of
-the same backbone. The embedding of these hand-made features adds little to the colours and textures that the tree
-weighs beside it; a Ward tree on the features alone is far behind.
+the same backbone. The rows of the region tree were run again after the last change of code; the peers', which it
+changes by rounding at most, are of the full run before. The embedding of these hand-made features adds little to the
+colours and textures that the tree weighs beside it; a Ward tree on the features alone is far behind.
 
 {regions_environment}
 
