@@ -161,4 +161,5 @@ def _describe_answer(affinity: JointAffinity, embedding: Embedding) -> dict[str,
         "residuals": embedding.residuals.tolist(),
         "products": embedding.products,
         "converged": embedding.converged,
+        **embedding.details,
     }

@@ -22,6 +22,7 @@ def solve_exact(
     *,
     tolerance: float = 1e-6,
     seed: int = 0,
+    start: torch.Tensor | None = None,
     report: Report = ignore_progress,
 ) -> Solution:
     """Leading eigenpairs by whichever exact route fits the operator's structure (see :class:`Solver`).
@@ -34,7 +35,7 @@ def solve_exact(
         return solve_gram(operator, factor, count, tolerance=tolerance, seed=seed)
     if operator.tokens <= DENSE_TOKENS or 3 * count > operator.tokens:
         return solve_dense(operator, count, tolerance=tolerance)
-    return solve_krylov(operator, count, tolerance=tolerance, seed=seed, report=report)
+    return solve_krylov(operator, count, tolerance=tolerance, seed=seed, start=start, report=report)
 
 
 def solve_gram(
@@ -52,7 +53,7 @@ def solve_gram(
     if missing:
         filled = torch.cat([basis, _random(operator.tokens, missing, seed, wide.device)], dim=1)
         basis = torch.cat([basis, torch.linalg.qr(filled)[0][:, basis.shape[1] :]], dim=1)
-    return rayleigh_ritz(operator, basis, spent=0, tolerance=tolerance)
+    return rayleigh_ritz(operator, basis, spent=0, tolerance=tolerance, solver="Gram matrix")
 
 
 def solve_dense(operator: SymmetricOperator, count: int, *, tolerance: float) -> Solution:
@@ -60,7 +61,8 @@ def solve_dense(operator: SymmetricOperator, count: int, *, tolerance: float) ->
     matrix = operator.dense().to(_home(operator), torch.float64)
     vectors = torch.linalg.eigh((matrix + matrix.T) / 2)[1].flip(1)[:, :count]
     by_products = type(operator).dense is SymmetricOperator.dense
-    return rayleigh_ritz(operator, vectors, spent=operator.tokens if by_products else 0, tolerance=tolerance)
+    spent = operator.tokens if by_products else 0
+    return rayleigh_ritz(operator, vectors, spent=spent, tolerance=tolerance, solver="dense")
 
 
 def solve_krylov(
@@ -69,16 +71,23 @@ def solve_krylov(
     *,
     tolerance: float,
     seed: int,
+    start: torch.Tensor | None = None,
     report: Report = ignore_progress,
 ) -> Solution:
     """By a restarted block Krylov space, fully orthogonalised in float64.
 
     Each round joins the residuals of the leading Ritz vectors to the basis (Stathopoulos & Saad 1998: Davidson
-    without preconditioner, thick restarts). A block wider than ``count`` keeps repeated eigenvalues together.
+    without preconditioner, thick restarts). A block wider than ``count`` keeps repeated eigenvalues together. The
+    columns of ``start``, as many as there are, take the place of random ones.
     """
     block = min(operator.tokens, count + max(8, count // 4))
     most = min(operator.tokens, 6 * block)
-    basis = torch.linalg.qr(_random(operator.tokens, block, seed, _home(operator)))[0]
+    basis = _random(operator.tokens, block, seed, _home(operator))
+    if start is not None:
+        known = start[:, :block].to(basis)
+        # Random ones still fill the block, for what the start may have missed.
+        basis = torch.cat([known, basis[:, known.shape[1] :]], dim=1)
+    basis = torch.linalg.qr(basis)[0]
     image = product64(operator, basis)
     spent, best, stale = block, float("inf"), 0
     for done in range(MOST_ROUNDS):
@@ -105,7 +114,7 @@ def solve_krylov(
         image = torch.cat([image, product64(operator, fresh)], dim=1)
         spent += fresh.shape[1]
     leading = torch.linalg.qr(ritz[:, :count])[0]
-    return rayleigh_ritz(operator, leading, spent=spent, tolerance=tolerance)
+    return rayleigh_ritz(operator, leading, spent=spent, tolerance=tolerance, solver="block Krylov")
 
 
 def orthonormal_complement(columns: torch.Tensor, bases: list[torch.Tensor]) -> torch.Tensor:

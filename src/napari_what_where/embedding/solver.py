@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
 from napari_what_where.affinity.operator import SymmetricOperator
-from napari_what_where.progress import Report
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +17,8 @@ class Solution:
 
     ``values`` (count,) float64, descending; ``vectors`` (tokens, count) float64, orthonormal; ``residuals``
     (count,) ‖A x − λ x‖; ``products`` of the operator with a single column; ``converged`` if every residual is
-    within the tolerance, relative to the largest |eigenvalue| found.
+    within the tolerance, relative to the largest |eigenvalue| found; ``details`` what else there is to record,
+    JSON-ready: the ``solver`` that was used, a raw loss.
     """
 
     values: torch.Tensor
@@ -25,17 +26,14 @@ class Solution:
     residuals: torch.Tensor
     products: int
     converged: bool
+    details: dict[str, Any] = field(default_factory=dict)
 
 
-class Solver(Protocol):
-    """Finds the ``count`` ≤ tokens algebraically largest eigenpairs; the same ``seed`` gives the same answer.
-
-    ``report`` may raise to cancel.
-    """
-
-    def __call__(
-        self, operator: SymmetricOperator, count: int, *, tolerance: float, seed: int, report: Report
-    ) -> Solution: ...
+Solver = Callable[..., Solution]
+"""``solve(operator, count, *, tolerance, seed, start, report, **options)`` finds the ``count`` ≤ tokens algebraically
+largest eigenpairs; the same ``seed`` gives the same answer. ``start``, (tokens, any number) or None: columns that nearly
+span the answer, to save products with; they do not change what an exact solver converges to. ``report`` may raise to
+cancel. ``options`` are the solver's own."""
 
 
 def product64(operator: SymmetricOperator, x: torch.Tensor) -> torch.Tensor:
@@ -43,7 +41,9 @@ def product64(operator: SymmetricOperator, x: torch.Tensor) -> torch.Tensor:
     return operator.product(x.to(operator.device, torch.float32)).to(x.device, torch.float64)
 
 
-def rayleigh_ritz(operator: SymmetricOperator, basis: torch.Tensor, *, spent: int, tolerance: float) -> Solution:
+def rayleigh_ritz(
+    operator: SymmetricOperator, basis: torch.Tensor, *, spent: int, tolerance: float, **details: Any
+) -> Solution:
     """The best eigenpairs within the span of ``basis``, (tokens, count) float64 with orthonormal columns."""
     image = product64(operator, basis)
     projected = basis.T @ image
@@ -53,7 +53,7 @@ def rayleigh_ritz(operator: SymmetricOperator, basis: torch.Tensor, *, spent: in
     residuals = (image - vectors * values).norm(dim=0)
     bound = tolerance * float(values.abs().max())
     vectors = vectors * _signs(vectors)
-    return Solution(values, vectors, residuals, spent + basis.shape[1], bool((residuals <= bound).all()))
+    return Solution(values, vectors, residuals, spent + basis.shape[1], bool((residuals <= bound).all()), details)
 
 
 def _signs(vectors: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import operator as operators
 import warnings
 from typing import Any
@@ -28,20 +29,35 @@ def spectral_embedding(
     *,
     tolerance: float = 1e-6,
     seed: int = 0,
+    start: Embedding | None = None,
     report: Report = ignore_progress,
+    **options: Any,
 ) -> Embedding:
     """Leading ``count`` eigenvectors of an affinity, by largest algebraic eigenvalue.
 
     ``count`` above the number of tokens is clamped, with a ``UserWarning``. Deterministic for a ``seed``.
-    See :class:`Embedding` for what comes back and ``embedding/exact.py`` for the cost.
+    See :class:`Embedding` for what comes back, ``embedding/exact.py`` and ``embedding/gradient.py`` for the cost.
 
-    Raises ``ValueError`` for a count below 1 or an unknown method, ``TypeError`` if ``affinity`` is no operator, or
-    ``count`` or ``seed`` no whole number.
+    Parameters
+    ----------
+    method : "exact" or "gradient"
+        Eigenvectors to ``tolerance`` (relative to the largest eigenvalue), or the paper's optimisation.
+    start : Embedding, optional
+        An earlier answer on the same token grid: of another count, of the frame or timestep before. Saves products
+        where the solver iterates, and changes nothing else.
+    options
+        The method's own, see :func:`~napari_what_where.embedding.gradient.solve_gradient`.
+
+    Raises ``ValueError`` for a count below 1, an unknown method, or a ``start`` on another grid; ``TypeError`` if
+    ``affinity`` is no operator, ``count`` or ``seed`` no whole number, or for an option that the method does not have.
     """
     if not isinstance(affinity, SymmetricOperator):
         raise TypeError(f"affinity is {type(affinity).__name__}; expected what joint_affinity(activations) returns.")
     check_method(method)
     count, seed = check_count(count), check_seed(seed)
+    _check_options(method, options)
+    if start is not None and start.grid != affinity.grid:
+        raise ValueError(f"start lives on the token grid {start.grid}; expected that of the affinity, {affinity.grid}.")
     if count > affinity.tokens:
         warnings.warn(
             f"count is {count} but the finest grid has only {affinity.tokens} tokens; using {affinity.tokens}.",
@@ -55,7 +71,10 @@ def spectral_embedding(
         )
     finest = getattr(affinity, "finest", affinity)
     with checkpoints(report, Progress("eigenvectors", 0, 0)):
-        solution = SOLVERS[method](affinity, count, tolerance=tolerance, seed=seed, report=report)
+        columns = None if start is None else torch.from_numpy(start.vectors).flatten(1).T.to(affinity.device)
+        solution = SOLVERS[method](
+            affinity, count, tolerance=tolerance, seed=seed, start=columns, report=report, **options
+        )
         sharp = solution if finest is affinity else sharpen(finest, solution)
     return Embedding(
         values=solution.values.cpu().numpy(),
@@ -65,6 +84,7 @@ def spectral_embedding(
         converged=solution.converged,
         sharp_values=sharp.values.cpu().numpy(),
         sharp_vectors=_on_grid(sharp, affinity.grid),
+        details=solution.details,
     )
 
 
@@ -96,6 +116,16 @@ def check_method(method: Any) -> None:
     """``ValueError`` in words if there is no such solver."""
     if method not in list(SOLVERS):
         raise ValueError(f"method is {method!r}; expected one of {', '.join(map(repr, SOLVERS))}.")
+
+
+def _check_options(method: str, given: dict[str, Any]) -> None:
+    """``TypeError`` in words for an option that the method's solver does not have."""
+    common = {"operator", "count", "tolerance", "seed", "start", "report"}
+    known = [name for name in inspect.signature(SOLVERS[method]).parameters if name not in common]
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        has = f"it has {', '.join(known)}" if known else "it has none"
+        raise TypeError(f"method {method!r} has no option {', '.join(map(repr, unknown))}; {has}.")
 
 
 def _on_grid(solution: Solution, grid: tuple[int, int]) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,8 @@ class Embedding:
         As values and vectors, after one product with the finest grid's own operator (see
         :func:`~napari_what_where.embedding.sharpen.sharpen`): boundaries are where the finest layers put them,
         which is what segments want. Equal to the plain ones where every layer already lives on the finest grid.
+    details : dict
+        What else the solver has to say, JSON-ready: which ``solver`` it was; for "gradient" its raw loss and options.
     """
 
     values: np.ndarray
@@ -37,6 +40,7 @@ class Embedding:
     converged: bool
     sharp_values: np.ndarray
     sharp_vectors: np.ndarray
+    details: dict[str, Any] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
