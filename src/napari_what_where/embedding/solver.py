@@ -31,9 +31,9 @@ class Solution:
 
 Solver = Callable[..., Solution]
 """``solve(operator, count, *, tolerance, seed, start, report, **options)`` finds the ``count`` ≤ tokens algebraically
-largest eigenpairs; the same ``seed`` gives the same answer. ``start``, (tokens, any number) or None: columns that nearly
-span the answer, to save products with; they do not change what an exact solver converges to. ``report`` may raise to
-cancel. ``options`` are the solver's own."""
+largest eigenpairs; the same ``seed`` gives the same answer. ``start``, (tokens, any number) or None: columns that
+nearly span the answer, to save products with; they do not change what an exact solver converges to. ``report`` may
+raise to cancel. ``options`` are the solver's own."""
 
 
 def product64(operator: SymmetricOperator, x: torch.Tensor) -> torch.Tensor:
