@@ -177,3 +177,32 @@ def test_memory_decides_about_the_form(monkeypatch):
 def test_an_unknown_form_is_refused():
     with pytest.raises(ValueError, match="form is 'sparse'"):
         joint_affinity(layers_of((6, 7)), "where", form="sparse")
+
+
+@pytest.mark.parametrize("collapse", [True, False])
+@pytest.mark.parametrize("pathway", ["what", "where", "both"])
+@pytest.mark.parametrize("kernel", ["cosine", "exp"])
+def test_the_terms_add_up_to_the_operator(collapse, pathway, kernel):
+    layers = layers_of(*GRIDS)
+    affinity = joint_affinity(layers, pathway, kernel=kernel, collapse=collapse)
+    assert sum(term.weight for term in affinity.terms) == pytest.approx(1)
+    grids = [term.operator.grid for term in affinity.terms]
+    total = np.zeros(affinity.shape)
+    for grid, (operator, weight) in zip(grids, affinity.terms, strict=True):
+        pool = twins.pooling(grid, affinity.grid) if grid != affinity.grid else np.eye(affinity.tokens)
+        total += weight * pool.T @ operator.dense().numpy() @ pool
+    np.testing.assert_allclose(affinity.dense(), total, atol=1e-5)
+    np.testing.assert_allclose(total, twins.joint(layers, pathway, kernel=kernel), atol=1e-5)
+    parts = {"what": 1, "where": 1, "both": 2}[pathway]
+    assert len(grids) == (len(set(GRIDS)) if collapse else parts * len(GRIDS))
+
+
+def test_layers_that_are_not_collapsed_are_each_their_own():
+    layers = layers_of((6, 7), (3, 4), (6, 7))
+    affinity = joint_affinity(layers, "where", collapse=False)
+    assert affinity.forms == ("dense",) * 3
+    expected = [twins.normalized(twins.attention(layers[i].query, layers[i].key)) for i in (0, 2, 1)]
+    for term, twin in zip(affinity.terms, expected, strict=True):
+        assert term.weight == pytest.approx(1 / 3)
+        np.testing.assert_allclose(term.operator.dense(), twin, atol=1e-5)
+    np.testing.assert_allclose(affinity.finest.dense(), (expected[0] + expected[1]) / 2, atol=1e-5)

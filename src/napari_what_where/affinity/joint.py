@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -26,6 +26,13 @@ DENSE_TOKENS = 16384
 beyond, see ``form`` of :func:`joint_affinity`."""
 
 
+class Term(NamedTuple):
+    """A part of the joint operator on its own grid; the weights of all parts sum to 1."""
+
+    operator: SymmetricOperator
+    weight: float
+
+
 class JointAffinity(SymmetricOperator):
     """J = mean over network layers of P_lᵀ N_l P_l, on the finest grid.
 
@@ -33,25 +40,28 @@ class JointAffinity(SymmetricOperator):
     ----------
     grid : (rows, columns) of the finest token grid, the one with most tokens
     finest : the mean operator of the layers that live on that grid; it knows boundaries best
+    terms : what J is made of, J = Σ weight · Pᵀ operator P, each operator on its own grid: the mean of a grid's layers,
+        or, not collapsed, each layer's own
     layers : names of the network layers in it, for the record
     forms : how each of their affinities is held: "low rank", "sparse", "dense", "matrix-free", or "landmarks" with the
         share of the trace that they miss; for the record
     """
 
-    def __init__(
-        self,
-        sums: dict[Grid, SymmetricOperator],
-        terms: dict[Grid, int],
-        layers: tuple[str, ...],
-        forms: tuple[str, ...] = (),
-    ) -> None:
-        """From the sum of each grid's normalised operators, and how many ``terms`` each sum has."""
-        self.layers, self.forms = layers, forms
-        self.grid = max(sums, key=lambda grid: (grid[0] * grid[1], grid))
-        self.finest = WeightedSum([sums[self.grid]], [1.0 / terms[self.grid]])
+    def __init__(self, terms: Sequence[Term], layers: tuple[str, ...], forms: tuple[str, ...] = ()) -> None:
+        self.terms, self.layers, self.forms = tuple(terms), layers, forms
+        by_grid: dict[Grid, list[Term]] = {}
+        for term in terms:
+            by_grid.setdefault(term.operator.grid, []).append(term)
+        self.grid = max(by_grid, key=lambda grid: (grid[0] * grid[1], grid))
+        shares = {grid: sum(term.weight for term in same) for grid, same in by_grid.items()}
+        means = {
+            grid: _weighted([term.operator for term in same], [term.weight / shares[grid] for term in same])
+            for grid, same in by_grid.items()
+        }
+        self.finest = means[self.grid]
         self.device = self.finest.device
-        pooled = [total if grid == self.grid else Pooled(total, self.grid) for grid, total in sums.items()]
-        self._sum = WeightedSum(pooled, [1.0 / sum(terms.values())] * len(pooled))
+        pooled = [mean if grid == self.grid else Pooled(mean, self.grid) for grid, mean in means.items()]
+        self._sum = WeightedSum(pooled, list(shares.values()))
 
     @property
     def cost(self) -> int:
@@ -76,6 +86,7 @@ def joint_affinity(
     temperature: float = 0.1,
     centred: bool = True,
     form: str = "auto",
+    collapse: bool = True,
     device: str | torch.device = "auto",
     report: Report = ignore_progress,
 ) -> JointAffinity:
@@ -98,6 +109,9 @@ def joint_affinity(
         Of full-rank affinities: collapsed into a matrix; known by products only (same answers, less memory, slower to
         solve); or, kernel "exp" only, approximated from landmarks. "auto" goes by the number of tokens and the free
         memory: a matrix if it fits, else landmarks for "exp" and products for attention. See ``JointAffinity.forms``.
+    collapse : bool
+        Keep only the mean of each grid's operators as a term of the answer; else each network layer's own operator:
+        the same J, with a matrix for each full-rank layer. Only method "gradient" can tell the difference.
 
     Raises
     ------
@@ -122,7 +136,8 @@ def joint_affinity(
         return AttentionAffinity.of(layer, target)
 
     build = {"what": [what], "where": [where], "both": [what, where]}[pathway]
-    return _fold(activations, build, normalized=normalization == "degree", form=form, report=report)
+    sums = _Sums(normalized=normalization == "degree", form=form, collapse=bool(collapse))
+    return _fold(activations, build, sums, report)
 
 
 def check_options(pathway: Any, normalization: Any, kernel: Any = "cosine", form: Any = "auto") -> None:
@@ -137,38 +152,52 @@ def check_options(pathway: Any, normalization: Any, kernel: Any = "cosine", form
             raise ValueError(f"{name} is {given!r}; expected one of {', '.join(map(repr, known))}.")
 
 
-class _GridSum:
-    """The sum of one grid's operators: full-rank ones collapsed into one matrix as they come, the others kept lazy."""
+class _Sums:
+    """Operators by grid, as they come: full-rank ones collapsed into one matrix a grid, the others kept lazy."""
 
-    def __init__(self) -> None:
-        self.terms = 0
-        self.lazy: list[SymmetricOperator] = []
-        self.collapsed: torch.Tensor | None = None
+    def __init__(self, *, normalized: bool, form: str, collapse: bool) -> None:
+        self.normalized, self.form, self.collapse = normalized, form, collapse
+        self.counts: dict[Grid, int] = {}
+        self.lazy: dict[Grid, list[SymmetricOperator]] = {}
+        self.collapsed: dict[Grid, torch.Tensor] = {}
 
-    def add(self, operator: SymmetricOperator, *, normalized: bool, form: str) -> str:
+    def add(self, operator: SymmetricOperator) -> str:
         """Add an operator; returns the form in which it is held."""
-        self.terms += 1
-        held = _form_of(operator, form)
-        collapse = held == "dense"
-        if collapse:
-            operator = DenseAffinity(operator.dense(), operator.grid)
+        grid, held = operator.grid, _form_of(operator, self.form)
+        if held == "dense":
+            operator = DenseAffinity(operator.dense(), grid)
         elif held == "landmarks" and isinstance(operator, ExpKernelAffinity):
             operator = LandmarkAffinity(operator)
             held = f"landmarks (trace error {operator.trace_error:.1e})"
-        if normalized:
+        if self.normalized:
             operator = Normalized(operator)
-        if not collapse:
-            self.lazy.append(operator)
-        elif self.collapsed is None:
-            self.collapsed = operator.dense()
+        self.counts[grid] = self.counts.get(grid, 0) + 1
+        if held != "dense" or not self.collapse:
+            self.lazy.setdefault(grid, []).append(operator)
+        elif grid in self.collapsed:
+            self.collapsed[grid] += operator.dense()
         else:
-            self.collapsed += operator.dense()
+            self.collapsed[grid] = operator.dense()
         return held
 
-    def total(self, grid: Grid) -> SymmetricOperator:
-        dense = [] if self.collapsed is None else [DenseAffinity(self.collapsed, grid)]
-        operators = [*self.lazy, *dense]
-        return WeightedSum(operators, [1.0] * len(operators))
+    def terms(self) -> list[Term]:
+        """Each grid's mean operator, or each operator by itself; every one that was added weighs the same."""
+        total = sum(self.counts.values())
+        if not self.collapse:
+            return [Term(operator, 1 / total) for same in self.lazy.values() for operator in same]
+        return [Term(self._mean(grid), count / total) for grid, count in self.counts.items()]
+
+    def _mean(self, grid: Grid) -> SymmetricOperator:
+        count, operators = self.counts[grid], self.lazy.get(grid, [])
+        if grid not in self.collapsed:
+            return _weighted(operators, [1 / count] * len(operators))
+        matrix = DenseAffinity(self.collapsed.pop(grid).div_(count), grid)
+        return _weighted([*operators, matrix], [1 / count] * len(operators) + [1.0])
+
+
+def _weighted(operators: list[SymmetricOperator], weights: list[float]) -> SymmetricOperator:
+    """Σ weight · operator, without a wrapping where there is nothing to sum."""
+    return operators[0] if weights == [1.0] else WeightedSum(operators, weights)
 
 
 def _form_of(operator: SymmetricOperator, wanted: str) -> str:
@@ -189,15 +218,12 @@ def _form_of(operator: SymmetricOperator, wanted: str) -> str:
 def _fold(
     activations: Iterable[TokenActivations],
     build: Sequence[Callable[[TokenActivations], SymmetricOperator]],
-    *,
-    normalized: bool,
-    form: str,
+    sums: _Sums,
     report: Report,
 ) -> JointAffinity:
     """Sum layers by grid as they come, then take the mean. Every term weighs the same: network layers do, and so do
     "what" and "where" of each.
     """
-    sums: dict[Grid, _GridSum] = {}
     names: list[str] = []
     forms: list[str] = []
     for done, layer in enumerate(activations):
@@ -208,10 +234,7 @@ def _fold(
         names.append(layer.name)
         with checkpoints(report, progress):
             for make in build:
-                held = sums.setdefault(layer.grid, _GridSum())
-                forms.append(held.add(make(layer), normalized=normalized, form=form))
+                forms.append(sums.add(make(layer)))
     if not names:
         raise ValueError("Received no activations; expected at least one network layer.")
-    totals = {grid: held.total(grid) for grid, held in sums.items()}
-    terms = {grid: held.terms for grid, held in sums.items()}
-    return JointAffinity(totals, terms, tuple(names), tuple(forms))
+    return JointAffinity(sums.terms(), tuple(names), tuple(forms))
