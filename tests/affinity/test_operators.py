@@ -12,7 +12,7 @@ from napari_what_where.activations.types import TokenActivations
 from napari_what_where.affinity import operator as operator_module
 from napari_what_where.affinity.attention import AttentionAffinity
 from napari_what_where.affinity.cosine import MOST_ZERO_COLUMNS, CosineAffinity, ExpKernelAffinity, unit_values
-from napari_what_where.affinity.operator import DenseAffinity, Normalized, WeightedSum, row_tiles
+from napari_what_where.affinity.operator import DenseAffinity, Normalized, WeightedSum, row_tiles, symmetrize_
 
 from . import twins
 from .cases import CASES, CPU, activations, case_of, cosine
@@ -42,11 +42,17 @@ def test_tiles_change_nothing(monkeypatch, name, elements):
 def test_tiles_cover_every_row_once(tokens, elements):
     before, operator_module.TILE_ELEMENTS = operator_module.TILE_ELEMENTS, elements
     try:
-        tiles = list(row_tiles(tokens))
+        tiles = list(row_tiles(tokens, torch.device("cpu")))
     finally:
         operator_module.TILE_ELEMENTS = before
     assert [row for rows in tiles for row in range(tokens)[rows]] == list(range(tokens))
     assert all((rows.stop - rows.start) * tokens <= max(elements, tokens) for rows in tiles)
+
+
+@given(st.integers(1, 600), st.sampled_from([0.5, 2.0]))
+def test_symmetrizing_in_place(tokens, weight):
+    matrix = torch.rand(tokens, tokens, generator=torch.Generator().manual_seed(tokens))
+    torch.testing.assert_close(symmetrize_(matrix.clone(), weight), weight * (matrix + matrix.T))
 
 
 def test_attention_of_large_scores_does_not_overflow():

@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import pad, scaled_dot_product_attention
 
 from napari_what_where.activations.types import Grid, TokenActivations
-from napari_what_where.affinity.operator import SymmetricOperator, row_tiles
+from napari_what_where.affinity.operator import SymmetricOperator, row_tiles, symmetrize_
 from napari_what_where.progress import checkpoint
 
 LARGEST_EXPONENT = 80.0
@@ -74,7 +74,7 @@ class AttentionAffinity(SymmetricOperator):
         mean = torch.zeros(self.shape, device=self.device)
         for rows, attention in self._tiles():
             mean[rows] += attention
-        return (mean + mean.T) / (2 * len(self.query))
+        return symmetrize_(mean, 1 / (2 * len(self.query)))
 
     def _tiled_product(self, x: torch.Tensor) -> torch.Tensor:
         total = torch.zeros_like(x)
@@ -103,7 +103,7 @@ class AttentionAffinity(SymmetricOperator):
         scale = self.query.shape[-1] ** -0.5
         for head, (query, key) in enumerate(zip(self.query, self.key, strict=True)):
             keys = key.float().T
-            for rows in row_tiles(self.tokens):
+            for rows in row_tiles(self.tokens, self.device):
                 yield head, rows, (query[rows].float() * scale) @ keys
 
 

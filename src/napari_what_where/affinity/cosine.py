@@ -19,14 +19,16 @@ def unit_values(activations: TokenActivations, device: torch.device, *, centred:
     if activations.value is None:
         raise ValueError(f"{activations.name} has no values: pathway 'what' is unavailable. Use pathway 'where'.")
     values = activations.value.to(torch.promote_types(activations.value.dtype, torch.float32))
+    low, high = torch.aminmax(values)
     # Cosines know no scale; with a largest entry of 1 neither the cast nor the squares can overflow or vanish.
-    values = (values / (values.abs().amax() or 1.0)).to(device, torch.float32)
-    merged = values.permute(1, 0, 2).reshape(activations.tokens, -1)
+    merged = torch.empty(activations.tokens, *values.shape[::2], device=values.device)
+    torch.div(values.permute(1, 0, 2), torch.maximum(high, -low) or 1.0, out=merged)
+    merged = merged.flatten(1).to(device)
     if centred:
-        merged = merged - merged.mean(dim=0, keepdim=True)
+        merged.sub_(merged.mean(dim=0, keepdim=True))
     length = merged.norm(dim=1, keepdim=True)
     rounding = 8 * torch.finfo(torch.float32).eps * merged.shape[1] ** 0.5
-    return torch.where(length > rounding, merged / length.clamp_min(rounding), 0.0)
+    return merged.mul_(torch.where(length > rounding, 1 / length.clamp_min(rounding), 0.0))
 
 
 class CosineAffinity(SymmetricOperator):
@@ -38,7 +40,9 @@ class CosineAffinity(SymmetricOperator):
     def __init__(self, unit: torch.Tensor, grid: Grid) -> None:
         self.grid, self.device = grid, unit.device
         half = 0.5**0.5
-        self.columns = torch.cat([torch.full_like(unit[:, :1], half), half * unit], dim=1)
+        self.columns = torch.empty(unit.shape[0], unit.shape[1] + 1, device=self.device)
+        self.columns[:, 0] = half
+        torch.mul(unit, half, out=self.columns[:, 1:])
         self.zero = (unit == 0).all(dim=1)
         self.has_zero = bool(self.zero.any())
 
@@ -96,11 +100,11 @@ class ExpKernelAffinity(SymmetricOperator):
         return self.tokens**2 * (self.unit.shape[1] + 2)
 
     def product(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.cat([self._rows(rows) @ x for rows in row_tiles(self.tokens)])
+        return torch.cat([self._rows(rows) @ x for rows in row_tiles(self.tokens, self.device)])
 
     def dense(self) -> torch.Tensor:
         matrix = torch.empty(self.shape, device=self.device)
-        for rows in row_tiles(self.tokens):
+        for rows in row_tiles(self.tokens, self.device):
             matrix[rows] = self._rows(rows)
         return matrix
 

@@ -52,7 +52,7 @@ def _nearest(unit: torch.Tensor, count: int, least: float) -> tuple[torch.Tensor
     """Row and column numbers, (2, entries), and cosines, (entries,), of each row's nearest."""
     zero = (unit == 0).all(dim=1)
     indices, values = [], []
-    for rows in row_tiles(len(unit)):
+    for rows in row_tiles(len(unit), unit.device):
         cosine = unit[rows] @ unit.T
         # Above all others, also where rounding makes the cosine of a duplicate larger; a zero value has only itself.
         cosine.diagonal(rows.start).fill_(2.0)
