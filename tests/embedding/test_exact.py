@@ -142,12 +142,12 @@ def test_an_orthonormal_complement_is_just_that():
     basis = torch.linalg.qr(torch.tensor(rng.normal(size=(20, 5))))[0]
     inside = basis @ torch.tensor(rng.normal(size=(5, 2)))
     outside = torch.tensor(rng.normal(size=(20, 3)))
-    complement = orthonormal_complement(torch.cat([inside, outside, outside[:, :1]], dim=1), [basis])
+    complement = orthonormal_complement(torch.cat([inside, outside, outside[:, :1]], dim=1), basis)
     assert complement.shape == (20, 3)
     both = torch.cat([basis, complement], dim=1)
     torch.testing.assert_close(both.T @ both, torch.eye(8, dtype=torch.float64), rtol=0, atol=1e-12)
-    assert orthonormal_complement(inside, [basis]).shape == (20, 0)
-    assert orthonormal_complement(outside[:, :0], [basis]).shape == (20, 0)
+    assert orthonormal_complement(inside, basis).shape == (20, 0)
+    assert orthonormal_complement(outside[:, :0], basis).shape == (20, 0)
 
 
 def test_rayleigh_ritz_finds_eigenvectors_within_a_span():

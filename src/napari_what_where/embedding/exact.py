@@ -104,10 +104,10 @@ def solve_krylov(
         basis = torch.cat([known, basis[:, known.shape[1] :]], dim=1)
     basis = torch.linalg.qr(basis)[0]
     image = product64(operator, basis)
+    projected = basis.T @ image
     spent, best, stale = block, float("inf"), 0
     for done in range(MOST_ROUNDS):
         report(Progress("eigenvectors", done, 0))
-        projected = basis.T @ image
         values, rotation = torch.linalg.eigh((projected + projected.T) / 2)
         values, rotation = values.flip(0)[:block], rotation.flip(1)[:, :block]
         ritz, ritz_image = basis @ rotation, image @ rotation
@@ -120,27 +120,32 @@ def solve_krylov(
         if worst <= tolerance / 2 or stale >= 10:
             break
         if basis.shape[1] + block > most:
-            basis, image = ritz, ritz_image
+            basis, image, projected = ritz, ritz_image, torch.diag(values)
         wanted = error > tolerance / 4 * values.abs().max()
-        fresh = orthonormal_complement(residual[:, wanted], [basis])
+        fresh = orthonormal_complement(residual[:, wanted], basis)
         if not fresh.shape[1]:
             break
-        basis = torch.cat([basis, fresh], dim=1)
-        image = torch.cat([image, product64(operator, fresh)], dim=1)
+        fresh_image = product64(operator, fresh)
         spent += fresh.shape[1]
+        across = basis.T @ fresh_image
+        projected = torch.cat(
+            [torch.cat([projected, across], dim=1), torch.cat([across.T, fresh.T @ fresh_image], dim=1)]
+        )
+        basis, image = torch.cat([basis, fresh], dim=1), torch.cat([image, fresh_image], dim=1)
     leading = torch.linalg.qr(ritz[:, :count])[0]
     return rayleigh_ritz(operator, leading, spent=spent, tolerance=tolerance, solver="block Krylov")
 
 
-def orthonormal_complement(columns: torch.Tensor, bases: list[torch.Tensor]) -> torch.Tensor:
-    """Orthonormal columns that span what of ``columns`` lies outside the orthonormal ``bases``."""
+def orthonormal_complement(columns: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
+    """Orthonormal columns that span what of ``columns`` lies outside the orthonormal ``basis``."""
     columns = columns / columns.norm(dim=0).clamp_min(1e-300)
-    for _ in range(2):  # twice is enough (Parlett 1998, section 6.9)
-        for basis in bases:
-            columns = columns - basis @ (basis.T @ columns)
-        left, singular, _ = torch.linalg.svd(columns, full_matrices=False)
-        columns = left[:, singular > 1e-8]
-    return columns
+    columns = columns - basis @ (basis.T @ columns)
+    left, singular, _ = torch.linalg.svd(columns, full_matrices=False)
+    columns = left[:, singular > 1e-8]
+    # Twice is enough (Parlett 1998, section 6.9); what is left is all but orthonormal, so Cholesky's QR will do.
+    columns = columns - basis @ (basis.T @ columns)
+    lower = torch.linalg.cholesky(columns.T @ columns)
+    return torch.linalg.solve_triangular(lower, columns.T, upper=False).T.contiguous()
 
 
 def _home(operator: SymmetricOperator) -> torch.device:

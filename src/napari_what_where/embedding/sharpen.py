@@ -20,6 +20,6 @@ def sharpen(finest: SymmetricOperator, solution: Solution) -> Solution:
     kept = singular > 1e-3 * singular.max()
     basis = left[:, kept]
     if not bool(kept.all()):
-        rest = orthonormal_complement(solution.vectors @ right[~kept].T, [basis])
+        rest = orthonormal_complement(solution.vectors @ right[~kept].T, basis)
         basis = torch.cat([basis, rest], dim=1)
     return rayleigh_ritz(finest, basis, spent=solution.products, tolerance=1.0)
