@@ -1,8 +1,14 @@
-"""Our exact solver beside SciPy's eigsh, torch.lobpcg and a dense decomposition, on the same operators in one run.
+"""Our exact solver beside its peers, on the same operators in one run.
 
-Usage: ``python benchmarks/solvers.py [--tokens 1024 4096 16384] [--count 12] [--json FILE]``. Angles are the largest
-principal angle to the reference, in degrees: float64 eigh up to 4096 tokens, eigsh at tolerance 1e-10 beyond. Where
-λ_k and λ_{k+1} are closer than 1e-3 λ₁ the span itself is not defined, so only residuals count.
+    python benchmarks/solvers.py [--tokens 1024 4096 16384 65536] [--count 20] [--json FILE]
+
+Peers: SciPy's eigsh (Lanczos) and lobpcg, torch.lobpcg and a dense decomposition (to 4096 tokens), a Chebyshev-filtered
+subspace iteration, and ncut_pytorch, if it is installed, which solves an affinity of its own: the Gaussian kernel,
+which ours solves beside it.
+
+Angles are the largest principal angle to the reference, in degrees: float64 eigh up to 4096 tokens, eigsh at tolerance
+1e-10 on float64 products beyond. Where λ_k and λ_{k+1} are closer than 1e-3 λ₁ the span itself is not defined, so only
+residuals count. "affinity" is the time to make the operator, "memory" what the solver took at its peak beyond it.
 """
 
 from __future__ import annotations
@@ -10,147 +16,189 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import peers
 import torch
-from environment import describe_environment
+from environment import describe_environment, peak_memory
+from peers import Answer
 from scipy.linalg import subspace_angles
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from napari_what_where.activations.types import TokenActivations
+from napari_what_where.affinity.cosine import unit_values
 from napari_what_where.affinity.joint import joint_affinity
 from napari_what_where.affinity.operator import SymmetricOperator
-from napari_what_where.embedding.exact import solve_exact, solve_krylov
 
 DENSE_REFERENCE = 4096
-Answer = tuple[np.ndarray, np.ndarray, int | None]
-"""Eigenvalues (count,) descending, vectors (tokens, count), products of the operator with one column if known."""
+DENSE_TOKENS = 16384
+TEMPERATURE = 0.1
+Solvers = dict[str, Callable[[SymmetricOperator, int], Answer]]
 
 
-def planted(tokens: int, *, heads: int, width: int, seed: int = 0) -> TokenActivations:
-    """Twelve regions of tokens with their own queries, keys and values, and as much noise again."""
+class Case(NamedTuple):
+    """An operator to solve, and by whom."""
+
+    name: str
+    make: Callable[[], SymmetricOperator]
+    solvers: Solvers
+    make_judge: Callable[[], SymmetricOperator] | None = None
+    """The operator that answers are judged by, where ``make`` gives an approximation of it."""
+
+
+def planted(tokens: int, *, heads: int, width: int, regions: tuple[int, int] = (4, 5)) -> TokenActivations:
+    """Twenty regions of tokens with their own queries, keys and values, and as much noise again."""
     side = round(tokens**0.5)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     rows, columns = np.divmod(np.arange(side * side), side)
-    region = (rows * 3 // side) * 4 + columns * 4 // side
+    region = (rows * regions[0] // side) * regions[1] + columns * regions[1] // side
     query, key, value = (
-        (rng.normal(size=(heads, 12, width))[:, region] + rng.normal(size=(heads, side * side, width))).astype(
-            np.float32
-        )
+        (
+            rng.normal(size=(heads, regions[0] * regions[1], width))[:, region]
+            + rng.normal(size=(heads, side * side, width))
+        ).astype(np.float32)
         for _ in range(3)
     )
     return TokenActivations("planted", (side, side), query, (query + key) / 2, value)
 
 
-def cases(tokens: int) -> dict[str, Callable[[], SymmetricOperator]]:
-    """Operators of one size: low rank, and attention as a matrix and without one."""
-    found = {"cosine, width 768": lambda: joint_affinity([planted(tokens, heads=12, width=64)], "what")}
-    if tokens <= 16384:
-        layer = planted(tokens, heads=8, width=40)
-        found["attention, 8 heads, dense"] = lambda: joint_affinity([layer], "where", form="dense")
-    if tokens <= 4096:
-        found["attention, 8 heads, matrix-free"] = lambda: joint_affinity([layer], "where", form="matrix-free")
-    return found
+def unstructured(tokens: int, *, heads: int, width: int) -> TokenActivations:
+    """Noise: attention without any structure, whose spectrum is a bulk without gaps."""
+    side = round(tokens**0.5)
+    rng = np.random.default_rng(0)
+    query, key = (rng.normal(size=(heads, side * side, width)).astype(np.float32) for _ in range(2))
+    return TokenActivations("noise", (side, side), query, key, None)
 
 
-def ours(operator: SymmetricOperator, count: int) -> Answer:
-    """What ``spectral_embedding`` uses."""
-    solution = solve_exact(operator, count)
-    return solution.values.numpy(), solution.vectors.numpy(), solution.products
+def cases(tokens: int) -> Iterator[Case]:
+    """Operators of one size: low rank, neighbours, the exponential kernel, attention as a matrix and without one."""
+    products = {
+        "ours": peers.ours,
+        "our block Krylov": peers.block_krylov,
+        "scipy eigsh (Lanczos)": peers.lanczos,
+        "scipy lobpcg": peers.scipy_lobpcg,
+        "Chebyshev-filtered subspace": peers.chebyshev,
+    }
+    if tokens <= DENSE_REFERENCE:
+        products |= {"torch.lobpcg": peers.torch_lobpcg, "torch eigh, float64": peers.dense_eigh}
+    few = {"ours": peers.ours, "scipy eigsh (Lanczos)": peers.lanczos}
+    what = planted(tokens, heads=12, width=64)
+    yield Case("cosine, width 768", lambda: joint_affinity([what], "what"), products)
+    yield Case("50 neighbours, width 768", lambda: joint_affinity([what], "what", kernel="neighbours"), few)
+    kernel: Solvers = {"ours": peers.ours}
+    if find_spec("ncut_pytorch"):
+        unit = unit_values(what, torch.device("cpu"))
+        kernel["ncut_pytorch"] = lambda _, count: peers.ncut_pytorch(unit, TEMPERATURE, count)
+    yield Case(
+        f"exp kernel τ = {TEMPERATURE}, width 768",
+        lambda: joint_affinity([what], "what", kernel="exp", temperature=TEMPERATURE),
+        kernel,
+        lambda: joint_affinity([what], "what", kernel="exp", temperature=TEMPERATURE, form="matrix-free"),
+    )
+    if tokens > DENSE_TOKENS:
+        return
+    where, noise = planted(tokens, heads=8, width=40), unstructured(tokens, heads=8, width=40)
+    yield Case("attention, 8 heads, dense", lambda: joint_affinity([where], "where", form="dense"), products)
+    yield Case("attention without structure, dense", lambda: joint_affinity([noise], "where", form="dense"), products)
+    if tokens <= DENSE_REFERENCE:
+        yield Case("attention, matrix-free", lambda: joint_affinity([where], "where", form="matrix-free"), few)
 
 
-def krylov(operator: SymmetricOperator, count: int) -> Answer:
-    """Our block Krylov route, whatever the structure."""
-    solution = solve_krylov(operator, count, tolerance=1e-6, seed=0)
-    return solution.values.numpy(), solution.vectors.numpy(), solution.products
+def reference(operator: SymmetricOperator, count: int) -> Answer | None:
+    """Eigenvectors in float64; None where the operator has no form that could be had in float64."""
+    if operator.tokens <= DENSE_REFERENCE:
+        return peers.dense_eigh(operator, count)
+    factor = operator.factor()
+    if factor is not None:
+        wide = factor.double().numpy()
+        linear = LinearOperator(operator.shape, matvec=lambda x: wide @ (wide.T @ x), dtype=np.float64)
+    elif operator.tokens <= DENSE_TOKENS:
+        linear = operator.dense().double().numpy()
+    else:
+        return None
+    values, vectors = eigsh(linear, count, which="LA", tol=1e-10, v0=np.ones(operator.tokens))
+    return Answer(values[::-1], vectors[:, ::-1])
 
 
-def scipy_eigsh(operator: SymmetricOperator, count: int, tolerance: float = 1e-6) -> Answer:
-    """ARPACK's implicitly restarted Lanczos on products of the same operator."""
-    spent = [0]
-
-    def product(x: np.ndarray) -> np.ndarray:
-        spent[0] += 1
-        return operator @ np.asarray(x, np.float64).ravel()
-
-    start = np.random.default_rng(0).normal(size=operator.tokens)
-    matrix = LinearOperator(operator.shape, matvec=product, dtype=np.float64)
-    values, vectors = eigsh(matrix, count, which="LA", tol=tolerance, v0=start)
-    return values[::-1], vectors[:, ::-1], spent[0]
+def relative_gap(operator: SymmetricOperator, count: int) -> float:
+    """(λ_k − λ_{k+1}) / λ₁."""
+    values = peers.ours(operator, count + 1).values
+    return float((values[count - 1] - values[count]) / values[0])
 
 
-def torch_lobpcg(operator: SymmetricOperator, count: int) -> Answer:
-    """LOBPCG takes a matrix, so a dense one."""
-    start = torch.randn(operator.tokens, count, generator=torch.Generator().manual_seed(0))
-    values, vectors = torch.lobpcg(operator.dense(), X=start, largest=True, tol=1e-6, niter=100)
-    return values.numpy(), vectors.numpy(), None
-
-
-def dense_eigh(operator: SymmetricOperator, count: int) -> Answer:
-    """The full decomposition in float64."""
-    values, vectors = torch.linalg.eigh(operator.dense().double())
-    return values.flip(0)[:count].numpy(), vectors.flip(1)[:, :count].numpy(), None
-
-
-def judge(operator: SymmetricOperator, answer: Answer, reference: Answer, gap: float) -> dict[str, float | None]:
-    """Largest residual relative to λ₁, and largest angle where the span is defined."""
-    values, vectors, products = answer
-    residual = np.linalg.norm(operator @ vectors.astype(np.float64) - vectors * values, axis=0).max() / values[0]
-    angle = np.degrees(subspace_angles(vectors.astype(np.float64), reference[1])).max() if gap > 1e-3 else None
-    return {"residual": float(residual), "angle": None if angle is None else float(angle), "products": products}
-
-
-def run_case(name: str, tokens: int, operator: SymmetricOperator, count: int) -> list[dict]:
+def run_case(case: Case, tokens: int, count: int) -> Iterator[dict]:
     """One row a solver."""
-    exact = tokens <= DENSE_REFERENCE
-    solve_reference = dense_eigh if exact else (lambda op, k: scipy_eigsh(op, k, 1e-10))
-    longer = solve_reference(operator, count + 1)
-    gap = float((longer[0][count - 1] - longer[0][count]) / longer[0][0])
-    reference = (longer[0][:count], longer[1][:, :count], None)
-    solvers = {"ours": ours, "our block Krylov": krylov, "scipy eigsh": scipy_eigsh}
-    if exact:
-        solvers |= {"torch.lobpcg": torch_lobpcg, "torch eigh, float64": dense_eigh}
-    rows = []
-    for solver, solve in solvers.items():
-        started = time.perf_counter()
-        try:
-            answer = solve(operator, count)
-        except Exception as problem:  # a peer that fails is a finding, not the end of the run
-            rows.append({"case": name, "tokens": tokens, "solver": solver, "failed": f"{type(problem).__name__}"})
-            continue
-        seconds = time.perf_counter() - started
-        judged = judge(operator, answer, reference, gap)
-        rows.append({"case": name, "tokens": tokens, "solver": solver, "seconds": seconds, "gap": gap, **judged})
-    return rows
+    started = time.perf_counter()
+    operator = case.make()
+    making = time.perf_counter() - started
+    form = getattr(operator, "forms", ("",))[0]
+    exact = case.make_judge() if case.make_judge and tokens > DENSE_TOKENS else operator
+    gap = relative_gap(operator, count)
+    truth = reference(exact, count) if gap > 1e-3 else None
+    for solver, solve in case.solvers.items():
+        row = {"case": case.name, "form": form, "tokens": tokens, "solver": solver, "gap": gap, "affinity": making}
+        with peak_memory() as peak:
+            started = time.perf_counter()
+            try:
+                answer = solve(operator, count)
+            except Exception as problem:  # a peer that fails is a finding, not the end of the run
+                yield row | {"failed": f"{type(problem).__name__}"}
+                continue
+            seconds = time.perf_counter() - started
+        yield (
+            row | {"solver": solver + answer.remark, "seconds": seconds, "memory": peak()} | judge(exact, answer, truth)
+        )
+
+
+def judge(operator: SymmetricOperator, answer: Answer, truth: Answer | None) -> dict[str, float | int | None]:
+    """Largest residual relative to λ₁, and largest angle to the reference where there is one."""
+    vectors = answer.vectors.astype(np.float64)
+    image = operator @ vectors
+    # Of the span: eigenvalues that belong to other vectors should not count against these.
+    values, rotation = np.linalg.eigh(vectors.T @ image)
+    residual = np.linalg.norm(image @ rotation - vectors @ rotation * values, axis=0).max() / values[-1]
+    angle = None if truth is None else float(np.degrees(subspace_angles(vectors, truth.vectors)).max())
+    return {"residual": float(residual), "angle": angle, "products": answer.products}
 
 
 def markdown(rows: list[dict]) -> str:
     """A table, one row a solver."""
-    lines = ["| operator | tokens | solver | seconds | products | residual / λ₁ | angle |", "|---" * 7 + "|"]
+    lines = ["| operator | tokens | solver | affinity s | solver s | MiB | products | residual / λ₁ | angle |"]
+    lines.append("|---" * 9 + "|")
     for row in rows:
+        making = "in all" if row["solver"].startswith("ncut_pytorch") else f"{row['affinity']:.2f}"
+        name = f"| {row['case']} | {row['tokens']} | {row['solver']} | {making} | "
         if "failed" in row:
-            figures = [f"failed: {row['failed']}", "", "", ""]
+            figures = [f"failed: {row['failed']}", "", "", "", ""]
         else:
-            angle = "no gap" if row["angle"] is None else f"{row['angle']:.1e}°"
-            figures = [f"{row['seconds']:.2f}", str(row["products"] or ""), f"{row['residual']:.1e}", angle]
-        lines.append(f"| {row['case']} | {row['tokens']} | {row['solver']} | " + " | ".join(figures) + " |")
+            angle = (
+                "no gap" if row["gap"] <= 1e-3 else "no reference" if row["angle"] is None else f"{row['angle']:.1e}°"
+            )
+            memory = "" if row["memory"] is None else f"{row['memory'] / 2**20:.0f}"
+            figures = [f"{row['seconds']:.2f}", memory, str(row["products"] or ""), f"{row['residual']:.1e}", angle]
+        lines.append(name + " | ".join(figures) + " |")
     return "\n".join(lines)
 
 
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tokens", type=int, nargs="+", default=[1024, 4096, 16384])
-    parser.add_argument("--count", type=int, default=12)
+    parser.add_argument("--tokens", type=int, nargs="+", default=[1024, 4096, 16384, 65536])
+    parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--only", default="", help="only the operators with this in their name")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    rows = []
+    rows: list[dict] = []
     for tokens in options.tokens:
-        for name, make in cases(tokens).items():
-            rows += run_case(name, tokens, make(), options.count)
-    print(markdown(rows))
+        for case in cases(tokens):
+            if options.only in case.name:
+                fresh = list(run_case(case, tokens, options.count))
+                print(markdown(fresh), flush=True)
+                rows += fresh
     record = {"environment": describe_environment(), "count": options.count, "rows": rows}
     if options.json:
         options.json.write_text(json.dumps(record, indent=2) + "\n")

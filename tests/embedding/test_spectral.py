@@ -99,6 +99,61 @@ def test_any_operator_will_do():
     np.testing.assert_array_equal(embedding.sharp_vectors, embedding.vectors)
 
 
+def blobs(tokens: int, drift: float = 0.0) -> DenseAffinity:
+    """Affinity of a ring of tokens around a centre each, a little elsewhere with some ``drift``."""
+    place = torch.arange(tokens) / tokens * 2 * torch.pi
+    place = place + drift * torch.sin(3 * place)
+    near = torch.exp(4 * (torch.cos(place[:, None] - place[None]) - 1))
+    return DenseAffinity(near / near.sum(dim=1).mean(), (30, tokens // 30))
+
+
+@pytest.mark.parametrize(
+    ("count", "drift"), [(6, 0.0), (4, 0.0), (9, 0.0), (6, 0.05)], ids=["same", "fewer", "more", "next frame"]
+)
+def test_an_earlier_answer_saves_products_and_changes_nothing(count, drift):
+    affinity, before = blobs(1200, drift), spectral_embedding(blobs(1200), 6, seed=1)
+    cold = spectral_embedding(affinity, count)
+    warm = spectral_embedding(affinity, count, start=before)
+    assert warm.converged
+    assert warm.products < cold.products
+    np.testing.assert_allclose(warm.values, cold.values, atol=1e-5)
+
+
+def test_a_misleading_start_hides_nothing():
+    values = torch.zeros(1200)
+    values[:4] = torch.tensor([4.0, 3.0, 2.0, 1.0])
+    affinity = DenseAffinity(torch.diag(values), (30, 40))
+    wrong = spectral_embedding(DenseAffinity(torch.diag(values.flip(0)), (30, 40)), 4)
+    np.testing.assert_allclose(spectral_embedding(affinity, 4, start=wrong).values, [4, 3, 2, 1], atol=1e-5)
+
+
+def test_a_start_on_another_grid_is_refused_in_words():
+    start = spectral_embedding(joint_affinity(layers_of((2, 3)), device="cpu"), 2)
+    with pytest.raises(ValueError, match=r"start lives on the token grid \(2, 3\); expected that of the affinity"):
+        spectral_embedding(joint_affinity(layers_of((3, 2)), device="cpu"), 2, start=start)
+
+
+def test_options_that_a_method_does_not_have_are_refused_in_words():
+    affinity = joint_affinity(layers_of((2, 3)), device="cpu")
+    with pytest.raises(TypeError, match="method 'exact' has no option 'stpes'; it has none"):
+        spectral_embedding(affinity, 2, stpes=3)
+
+
+@pytest.mark.parametrize(
+    ("pathway", "grid", "solver"),
+    [("what", (33, 33), "Gram matrix"), ("where", (5, 6), "dense"), ("where", (33, 33), "block Krylov")],
+)
+def test_the_record_says_which_solver_it_was(pathway, grid, solver):
+    embedding = spectral_embedding(joint_affinity([activations(grid)], pathway, device="cpu"), 2)
+    assert embedding.details["solver"] == solver
+
+
+def test_one_grid_needs_no_sharpening():
+    embedding = spectral_embedding(joint_affinity(layers_of((4, 5), (4, 5)), device="cpu"), 3)
+    assert embedding.sharp_vectors is not embedding.vectors
+    np.testing.assert_array_equal(embedding.sharp_vectors, embedding.vectors)
+
+
 def test_cancelled_by_its_report():
     def report(progress):
         raise Cancelled

@@ -12,6 +12,7 @@ import torch
 
 from napari_what_where.affinity.operator import SymmetricOperator
 from napari_what_where.embedding.exact import solve_exact
+from napari_what_where.embedding.gradient import solve_gradient
 from napari_what_where.embedding.sharpen import sharpen
 from napari_what_where.embedding.solver import Solution, Solver
 from napari_what_where.embedding.types import Embedding
@@ -19,7 +20,7 @@ from napari_what_where.progress import Progress, Report, checkpoints, ignore_pro
 
 MANY = 1000
 """More eigenvectors than this cost as much as a full decomposition, cubic in the number of tokens."""
-SOLVERS: dict[str, Solver] = {"exact": solve_exact}
+SOLVERS: dict[str, Solver] = {"exact": solve_exact, "gradient": solve_gradient}
 
 
 def spectral_embedding(
@@ -69,13 +70,12 @@ def spectral_embedding(
             f"{count} eigenvectors can take many minutes, and cannot be cancelled meanwhile; a few dozen are usual.",
             stacklevel=2,
         )
-    finest = getattr(affinity, "finest", affinity)
     with checkpoints(report, Progress("eigenvectors", 0, 0)):
         columns = None if start is None else torch.from_numpy(start.vectors).flatten(1).T.to(affinity.device)
         solution = SOLVERS[method](
             affinity, count, tolerance=tolerance, seed=seed, start=columns, report=report, **options
         )
-        sharp = solution if finest is affinity else sharpen(finest, solution)
+        sharp = _sharpened(affinity, solution)
     return Embedding(
         values=solution.values.cpu().numpy(),
         vectors=_on_grid(solution, affinity.grid),
@@ -126,6 +126,12 @@ def _check_options(method: str, given: dict[str, Any]) -> None:
     if unknown:
         has = f"it has {', '.join(known)}" if known else "it has none"
         raise TypeError(f"method {method!r} has no option {', '.join(map(repr, unknown))}; {has}.")
+
+
+def _sharpened(affinity: SymmetricOperator, solution: Solution) -> Solution:
+    """With boundaries where the finest layers put them; as it is, if there are no others."""
+    coarser = any(term.operator.grid != affinity.grid for term in getattr(affinity, "terms", ()))
+    return sharpen(affinity.finest, solution) if coarser else solution  # type: ignore[attr-defined]
 
 
 def _on_grid(solution: Solution, grid: tuple[int, int]) -> np.ndarray:
