@@ -169,7 +169,7 @@ def test_memory_decides_about_the_form(monkeypatch):
 
     layers = layers_of((6, 7))
     assert joint_affinity(layers, "where").forms == ("dense",)
-    monkeypatch.setattr(joint, "free_memory", lambda device: 16 * 42**2 - 1)
+    monkeypatch.setattr(joint, "free_memory", lambda device: 12 * 42**2 - 1)
     assert joint_affinity(layers, "where").forms == ("matrix-free",)
     assert joint_affinity(layers, "where", form="dense").forms == ("dense",)
 

@@ -13,7 +13,13 @@ from napari_what_where.affinity.attention import AttentionAffinity
 from napari_what_where.affinity.cosine import CosineAffinity, ExpKernelAffinity
 from napari_what_where.affinity.landmarks import LandmarkAffinity
 from napari_what_where.affinity.neighbours import NeighbourAffinity
-from napari_what_where.affinity.operator import DenseAffinity, Normalized, SymmetricOperator, WeightedSum
+from napari_what_where.affinity.operator import (
+    DenseAffinity,
+    Normalized,
+    SymmetricOperator,
+    WeightedSum,
+    degree_scaling,
+)
 from napari_what_where.affinity.pooling import Pooled
 from napari_what_where.device import free_memory, resolve_device
 from napari_what_where.progress import Progress, Report, checkpoints, ignore_progress
@@ -164,12 +170,12 @@ class _Sums:
     def add(self, operator: SymmetricOperator) -> str:
         """Add an operator; returns the form in which it is held."""
         grid, held = operator.grid, _form_of(operator, self.form)
-        if held == "dense":
-            operator = DenseAffinity(operator.dense(), grid)
-        elif held == "landmarks" and isinstance(operator, ExpKernelAffinity):
+        if held == "landmarks" and isinstance(operator, ExpKernelAffinity):
             operator = LandmarkAffinity(operator)
             held = f"landmarks (trace error {operator.trace_error:.1e})"
-        if self.normalized:
+        if held == "dense":
+            operator = DenseAffinity(self._dense(operator), grid)
+        elif self.normalized:
             operator = Normalized(operator)
         self.counts[grid] = self.counts.get(grid, 0) + 1
         if held != "dense" or not self.collapse:
@@ -179,6 +185,14 @@ class _Sums:
         else:
             self.collapsed[grid] = operator.dense()
         return held
+
+    def _dense(self, operator: SymmetricOperator) -> torch.Tensor:
+        """The matrix of an affinity, normalised if wanted; in place, as copies take longer than the rest."""
+        matrix = operator.dense()
+        if not self.normalized:
+            return matrix
+        scaling = degree_scaling(matrix.sum(dim=1))
+        return matrix.mul_(scaling).mul_(scaling.T)
 
     def terms(self) -> list[Term]:
         """Each grid's mean operator, or each operator by itself; every one that was added weighs the same."""
@@ -208,8 +222,8 @@ def _form_of(operator: SymmetricOperator, wanted: str) -> str:
         return "sparse"
     if wanted == "landmarks":
         return "landmarks" if isinstance(operator, ExpKernelAffinity) else "matrix-free"
-    # The matrix, the sum it is added to, and room for both to be normalised.
-    needed = 4 * 4 * operator.tokens**2
+    # The matrix, the sum it is added to, and room for the solver.
+    needed = 3 * 4 * operator.tokens**2
     fits = operator.tokens <= DENSE_TOKENS and needed <= free_memory(operator.device)
     beyond = "landmarks" if isinstance(operator, ExpKernelAffinity) else "matrix-free"
     return wanted if wanted != "auto" else "dense" if fits else beyond

@@ -121,16 +121,20 @@ class DenseAffinity(SymmetricOperator):
         return self.matrix
 
 
+def degree_scaling(degree: torch.Tensor) -> torch.Tensor:
+    """The diagonal of D^-½ as a column, (tokens, 1), from the degrees, (tokens,)."""
+    # Every affinity here has S ≥ 0 and S_ii > 0; the floor only guards against rounding in low-rank sums, and keeps
+    # tokens without any affinity at 0.
+    accuracy = torch.finfo(degree.dtype)
+    return degree.clamp_min(max(accuracy.eps * float(degree.max()), accuracy.tiny)).rsqrt()[:, None]
+
+
 class Normalized(SymmetricOperator):
     """N = D^-½ S D^-½ with D the degrees of S: the normalised adjacency (Shi & Malik 2000)."""
 
     def __init__(self, operator: SymmetricOperator) -> None:
         self.operator, self.grid, self.device = operator, operator.grid, operator.device
-        degree = operator.degree()
-        # Every affinity here has S ≥ 0 and S_ii > 0; the floor only guards against rounding in low-rank sums, and
-        # keeps tokens without any affinity at 0.
-        accuracy = torch.finfo(degree.dtype)
-        self.scaling = degree.clamp_min(max(accuracy.eps * float(degree.max()), accuracy.tiny)).rsqrt()[:, None]
+        self.scaling = degree_scaling(operator.degree())
 
     @property
     def cost(self) -> int:
