@@ -1,4 +1,4 @@
-"""The command ``what-where``: segment images, list backbones, show a demonstration.
+"""The command ``what-where``: segment images, measure segmentations, list backbones, show a demonstration.
 
 Nothing heavy is imported before it is needed. Results go to standard output, complaints, one line each, to standard
 error, progress bars there too if it is a terminal. Exit status: 0 done, 1 something failed, 2 wrong usage, 130
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_what_where.evaluation.command import add_evaluate, run_evaluate
 from napari_what_where.terminal import PROGRAM, complain, one_line, progress_bar, warnings_in_one_line
 
 if TYPE_CHECKING:
@@ -47,7 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    _add_segment(commands)
+    analysis = _analysis_options()
+    _add_segment(commands, analysis)
+    add_evaluate(commands, _evaluate, parents=[analysis])
     listing = commands.add_parser("backbones", help="what there is, what is ready, size, licence")
     listing.set_defaults(run=_backbones)
     demo = commands.add_parser("demo", help="segment a sample image, in napari or as pictures")
@@ -57,9 +60,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_segment(commands: Any) -> None:
+def _analysis_options() -> argparse.ArgumentParser:
+    """The options of every command that analyses images."""
+    shared = argparse.ArgumentParser(add_help=False)
+    add = shared.add_argument_group("analysis").add_argument
+    add("--backbone", metavar="NAME", default="filters", help="see 'what-where backbones' (default: %(default)s)")
+    add("--pathway", choices=("what", "where", "both"), default="what", help="(default: %(default)s)")
+    add("--segments", metavar="N|auto", type=_segments, default="auto", help="number of segments (default: auto)")
+    add("--count", metavar="K", type=_positive, default=16, help="number of eigenvectors (default: %(default)s)")
+    add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="(default: %(default)s)")
+    return shared
+
+
+def _add_segment(commands: Any, analysis: argparse.ArgumentParser) -> None:
     segment = commands.add_parser(
         "segment",
+        parents=[analysis],
         help="segment images",
         description="For each image, write DIR/STEM_labels.EXT, DIR/STEM_eigenvectors.tif and DIR/STEM.json "
         "(versions, model, options, timings, eigenvalues). Files of an earlier run are replaced.",
@@ -67,11 +83,6 @@ def _add_segment(commands: Any) -> None:
     add = segment.add_argument
     add("images", metavar="IMAGE", nargs="+", help="TIFF, PNG, JPEG, …: (rows, columns), with channels if any")
     add("--out", metavar="DIR", required=True, help="folder for the results; made if missing")
-    add("--backbone", metavar="NAME", default="filters", help="see 'what-where backbones' (default: %(default)s)")
-    add("--pathway", choices=("what", "where", "both"), default="what", help="(default: %(default)s)")
-    add("--segments", metavar="N|auto", type=_segments, default="auto", help="number of segments (default: auto)")
-    add("--count", metavar="K", type=_positive, default=16, help="number of eigenvectors (default: %(default)s)")
-    add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="(default: %(default)s)")
     add("--format", metavar="NAMES", type=_formats, default=("tiff",), help="of labels: tiff, png or tiff,png")
     segment.set_defaults(run=_segment)
 
@@ -172,6 +183,10 @@ def _segment_one(path: str, stem: str, backbone: Backbone, options: argparse.Nam
         source=Path(path).name,
     )
     return f"{path} -> {written[0]} ({time.perf_counter() - started:.1f} s)"
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    return run_evaluate(options, lambda: _load_backbone(options))
 
 
 def _backbones(options: argparse.Namespace) -> int:

@@ -1,0 +1,1 @@
+"""Quality figures of segmentations against ground truth on the user's own disk."""
