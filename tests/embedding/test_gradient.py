@@ -43,13 +43,14 @@ def waves(side: int = 16) -> np.ndarray:
     return 2 * (columns > 0.45 * side + 2 * np.sin(rows / 3)) + (rows > 0.4 * side + columns // 4)
 
 
-def planted(regions: np.ndarray, *, noise: float = 0.2, scale: float = 3.0, seed: int = 0) -> list[TokenActivations]:
-    """Five network layers on three grids, each with its own noisy queries, keys and values for each region."""
+def planted(regions: np.ndarray, *, noise: float = 0.5, seed: int = 0) -> list[TokenActivations]:
+    """Five network layers on three grids, whose noisy keys answer to the queries of their own region, as values do."""
     rng, side, layers = np.random.default_rng(seed), len(regions), []
     for number, size in enumerate((side, side, side // 2, side // 2, side // 4)):
         means = rng.normal(size=(2, int(regions.max()) + 1, 8)).astype(np.float32)
+        means *= 6 / np.linalg.norm(means, axis=-1, keepdims=True)
         clean = np.stack([area_mean(head[regions], (size, size)).reshape(-1, 8) for head in means])
-        query, key, value = (scale * (clean + noise * rng.normal(size=clean.shape)) for _ in range(3))
+        query, key, value = (clean + noise * rng.normal(size=clean.shape) for _ in range(3))
         layers.append(TokenActivations(f"layer {number}", (size, size), query, key, value))
     return layers
 
@@ -401,11 +402,10 @@ class TestResume:
             self.solve(tmp_path / "state")
         assert (tmp_path / "state").read_bytes() == content
 
-    def test_a_state_that_cannot_be_written_leaves_the_earlier_one(self, tmp_path, monkeypatch):
-        path = tmp_path / "state"
+    def test_a_state_that_cannot_be_written_leaves_nothing_behind(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(torch, "save", fail)
         with pytest.raises(OSError, match="full"):
-            monkeypatch.setattr(torch, "save", fail)
-            self.solve(path)
+            self.solve(tmp_path / "state")
         assert not list(tmp_path.iterdir())
 
 

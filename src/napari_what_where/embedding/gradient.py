@@ -84,8 +84,10 @@ def solve_gradient(
         File to keep the state in, written every ``save_every`` steps and at the end, and gone on from if it is there.
         A run that is resumed gives the same as one that was not interrupted. It is the caller's to delete.
 
-    Warns if the operator is not scaled to eigenvalues near 1, as *what* without normalisation is not: |zᵀ A z − 1| then
-    pulls away from the leading eigenvectors. Raises ``ValueError`` or ``TypeError`` for an option out of its range, what ``redraw`` gives, or a checkpoint of
+    The loss is not convex: with some seeds two channels share a region while a third holds two, and a heavier
+    ``orthogonality_weight``, or another ``seed``, tells them apart. Warns if the operator's values are far
+    above 1, as those of *what* without normalisation are: |zᵀ A z − 1| then pulls away from leading eigenvectors.
+    Raises ``ValueError`` or ``TypeError`` for an option out of its range, what ``redraw`` gives, or a checkpoint of
     another run. Cost: at most ``steps`` products with ``count`` columns and, where operators are redrawn, as many
     draws; ``steps`` / ``accumulate`` passes through the network, 3 · 9 · ``width``² · ``layers`` · tokens each.
     """
@@ -128,8 +130,8 @@ def _warn_beyond_one(operator: SymmetricOperator) -> None:
     level = float(operator.degree().mean())
     if level > 1.5:
         warnings.warn(
-            f"The affinity's mean degree is {level:.3g}, but the loss of method 'gradient' asks for values near 1: expect "
-            "no eigenvectors from it. Use normalization='degree', or method 'exact'.",
+            f"The affinity's mean degree is {level:.3g}, but the loss of method 'gradient' asks for values near 1: "
+            "expect no eigenvectors from it. Use normalization='degree', or method 'exact'.",
             stacklevel=4,
         )
 
