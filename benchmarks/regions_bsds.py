@@ -24,80 +24,12 @@ import numpy as np
 from environment import describe_environment
 from tqdm import tqdm
 
-COUNTS = np.unique(np.round(np.geomspace(2, 400, 50)).astype(int))
-HEIGHTS = np.geomspace(1e-2, 5e-1, 60)
+from napari_what_where.evaluation.datasets.bsds import read_annotators
+from napari_what_where.evaluation.hierarchies import COUNTS, Hierarchy, from_tree, read_ucm
+from napari_what_where.evaluation.measures import Scores, Truths, contingency, group, score, truths
+from napari_what_where.evaluation.summary import optimum
+
 SCALES = np.geomspace(50, 3000, 16)
-LEVELS = np.linspace(0.02, 0.98, 49)
-
-
-class Truths(NamedTuple):
-    """The annotators' segmentations of one image: flat columns of a contingency table."""
-
-    columns: list[np.ndarray]
-    sizes: list[int]
-
-
-class Scores(NamedTuple):
-    """Covering, PRI and VI of one segmentation, each averaged over annotators."""
-
-    covering: float
-    rand: float
-    information: float
-
-
-def read_truths(path: Path) -> Truths:
-    """The annotators' label images, flattened, with the number of labels of each."""
-    from scipy.io import loadmat
-
-    cells = loadmat(path)["groundTruth"][0]
-    columns = [np.unique(cell["Segmentation"][0, 0], return_inverse=True)[1].ravel() for cell in cells]
-    return Truths(columns, [int(column.max()) + 1 for column in columns])
-
-
-def contingency(labels: np.ndarray, truths: Truths) -> list[np.ndarray]:
-    """Pixels shared by each label (from 0) and each region of each annotator: (labels, regions) float64 arrays."""
-    count = int(labels.max()) + 1
-    return [
-        np.bincount(labels.ravel() * size + column, minlength=count * size).reshape(count, size).astype(np.float64)
-        for column, size in zip(truths.columns, truths.sizes, strict=True)
-    ]
-
-
-def group(tables: list[np.ndarray], lookup: np.ndarray) -> list[np.ndarray]:
-    """Contingency tables of the leaves → of the regions ``lookup`` (from 0) puts them in."""
-    from scipy import sparse
-
-    count = int(lookup.max()) + 1
-    join = sparse.csr_array((np.ones(len(lookup)), (lookup, np.arange(len(lookup)))), shape=(count, len(lookup)))
-    return [join @ table for table in tables]
-
-
-def score(tables: list[np.ndarray]) -> Scores:
-    """All measures from the contingency tables of one segmentation with each annotator."""
-    return Scores(*np.mean([[covering(t), rand_index(t), variation(t)] for t in tables], axis=0))
-
-
-def covering(table: np.ndarray) -> float:
-    """Σ over true regions of area · best intersection over union, over the pixels (Arbelaez 2011, eq. 9)."""
-    ours, theirs = table.sum(axis=1, keepdims=True), table.sum(axis=0)
-    return float((theirs * (table / (ours + theirs - table)).max(axis=0)).sum() / theirs.sum())
-
-
-def rand_index(table: np.ndarray) -> float:
-    """Share of the pairs of pixels on which the two segmentations agree (Unnikrishnan, Pantofaru & Hebert 2007)."""
-    total = table.sum()
-    same = (table**2).sum()
-    return float(1 - ((table.sum(axis=0) ** 2).sum() + (table.sum(axis=1) ** 2).sum() - 2 * same) / total**2)
-
-
-def variation(table: np.ndarray) -> float:
-    """H(ours | theirs) + H(theirs | ours) in bits (Meilă 2005)."""
-
-    def entropy(counts: np.ndarray) -> float:
-        share = counts[counts > 0] / table.sum()
-        return float(-(share * np.log2(share)).sum())
-
-    return 2 * entropy(table.ravel()) - entropy(table.sum(axis=0)) - entropy(table.sum(axis=1))
 
 
 class Sweep(NamedTuple):
@@ -117,17 +49,14 @@ class Prepared(NamedTuple):
     levels: Path
 
 
-def sweep_tree(tree: Any, truths: Truths, by: str) -> Sweep:
-    """A region tree cut by count or by height."""
-    tables = contingency(tree.leaves, truths)
-    counts = COUNTS if by == "count" else np.array([tree.count_at(height) for height in HEIGHTS])
-    known = {n: score(group(tables, tree.leaf_labels(int(n)) - 1)) for n in np.unique(counts)}
-    return Sweep(COUNTS if by == "count" else HEIGHTS, [known[n] for n in counts])
+def sweep_hierarchy(hierarchy: Hierarchy, truth: Truths) -> Sweep:
+    """All cuts of a region tree or of a contour map."""
+    return Sweep(hierarchy.parameters, hierarchy.scores(truth))
 
 
-def sweep_labels(parameters: np.ndarray, segment: Callable[[float], np.ndarray], truths: Truths) -> Sweep:
+def sweep_labels(parameters: np.ndarray, segment: Callable[[float], np.ndarray], truth: Truths) -> Sweep:
     """A method that makes one label image (from 0) a parameter."""
-    return Sweep(parameters, [score(contingency(segment(parameter), truths)) for parameter in parameters])
+    return Sweep(parameters, [score(contingency(segment(parameter), truth)) for parameter in parameters])
 
 
 def felzenszwalb(prepared: Prepared, least: int) -> Sweep:
@@ -172,19 +101,6 @@ def cut_by_count(children: np.ndarray, leaves: int, count: int) -> np.ndarray:
     return np.unique(nodes[:leaves], return_inverse=True)[1]
 
 
-def gpb(prepared: Prepared) -> Sweep:
-    """The published gPb-owt-ucm map, cut at its levels."""
-    from scipy.io import loadmat
-    from skimage.measure import label
-
-    ucm = loadmat(prepared.levels)["ucm2"]
-
-    def segment(level: float) -> np.ndarray:
-        return label(ucm <= level, connectivity=1, background=0)[1::2, 1::2] - 1
-
-    return sweep_labels(LEVELS, segment, prepared.truths)
-
-
 def methods(prepared: Prepared) -> Iterator[tuple[str, Callable[[], Sweep]]]:
     """Every method by name, to be run one after the other; trees are built once and cut twice."""
     from napari_what_where.segments.features import Recipe
@@ -196,7 +112,7 @@ def methods(prepared: Prepared) -> Iterator[tuple[str, Callable[[], Sweep]]]:
         recipe = Recipe() if spectral else Recipe(embedding=0, embedding_edge=0)
         if spectral not in built:
             built[spectral] = region_tree(prepared.embedding, prepared.image, recipe=recipe)
-        return sweep_tree(built[spectral], prepared.truths, by)
+        return sweep_hierarchy(from_tree(built[spectral], by), prepared.truths)
 
     yield "region tree, cut by height", lambda: ours(True, "height")
     yield "region tree, cut by count", lambda: ours(True, "count")
@@ -206,7 +122,7 @@ def methods(prepared: Prepared) -> Iterator[tuple[str, Callable[[], Sweep]]]:
     yield "Felzenszwalb, least 50 pixels", lambda: felzenszwalb(prepared, 50)
     yield "Felzenszwalb, least 200 pixels", lambda: felzenszwalb(prepared, 200)
     if prepared.levels.exists():
-        yield "gPb-owt-ucm, published", lambda: gpb(prepared)
+        yield "gPb-owt-ucm, published", lambda: sweep_hierarchy(read_ucm(prepared.levels), prepared.truths)
 
 
 def prepare(folder: Path, split: str, name: str) -> tuple[Prepared, float]:
@@ -216,27 +132,21 @@ def prepare(folder: Path, split: str, name: str) -> tuple[Prepared, float]:
     import napari_what_where as ww
 
     image = imread(folder / "data" / "images" / split / f"{name}.jpg")
-    truths = read_truths(folder / "data" / "groundTruth" / split / f"{name}.mat")
+    truth = truths(read_annotators(folder / "data" / "groundTruth" / split / f"{name}.mat").segmentations)
     started = time.perf_counter()
     activations = list(ww.load_backbone("filters").extract(image))
     embedding = ww.spectral_embedding(ww.joint_affinity(activations, pathway="what"), count=16)
     seconds = time.perf_counter() - started
-    return Prepared(image, truths, activations, embedding, folder / "ucm2" / split / f"{name}.mat"), seconds
+    return Prepared(image, truth, activations, embedding, folder / "ucm2" / split / f"{name}.mat"), seconds
 
 
 def summarise(sweeps: list[Sweep]) -> dict[str, float]:
     """ODS and OIS of each measure over the images."""
     table = np.array([sweep.scores for sweep in sweeps])  # (images, parameters, measures)
-    best = int(table[..., 0].mean(axis=0).argmax())
-    return {
-        "covering_ods": float(table[..., 0].mean(axis=0).max()),
-        "covering_ois": float(table[..., 0].max(axis=1).mean()),
-        "rand_ods": float(table[..., 1].mean(axis=0).max()),
-        "rand_ois": float(table[..., 1].max(axis=1).mean()),
-        "information_ods": float(table[..., 2].mean(axis=0).min()),
-        "information_ois": float(table[..., 2].min(axis=1).mean()),
-        "ods_parameter": float(sweeps[0].parameters[best]),
-    }
+    names = ("covering", "rand", "information")
+    best = {name: optimum(table[..., i], min if name == "information" else max) for i, name in enumerate(names)}
+    figures = {f"{name}_{key}": getattr(best[name], key) for name in names for key in ("ods", "ois")}
+    return figures | {"ods_parameter": float(sweeps[0].parameters[best["covering"].place])}
 
 
 def markdown(title: str, results: dict[str, dict[str, float]]) -> str:

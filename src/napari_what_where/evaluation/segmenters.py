@@ -89,7 +89,7 @@ class Analyses:
 
 @dataclass(frozen=True)
 class LabelImages:
-    """Anyone's: label images of a folder, STEM.EXT or STEM_labels.EXT; as objects, 0 is background."""
+    """Anyone's: label images of a folder, STEM.EXT, STEM_labels.EXT or STEM_masks.EXT; as objects, 0 is background."""
 
     folder: Path
     measures: tuple[str, ...] = MEASURES
@@ -110,8 +110,9 @@ class LabelImages:
         from napari_what_where.evaluation.datasets.files import LABEL_SUFFIXES
 
         stems = dict.fromkeys((sample.name, sample.image.stem))
-        names = [f"{stem}{mark}{suffix}" for stem in stems for mark in ("", "_labels") for suffix in LABEL_SUFFIXES]
-        found = [self.folder / name for name in names if (self.folder / name).is_file()]
+        marks = ("", "_labels", "_masks")
+        paths = [self.folder / f"{stem}{mark}{end}" for stem in stems for mark in marks for end in LABEL_SUFFIXES]
+        found = [path for path in paths if path.is_file() and path.resolve() != sample.image.resolve()]
         if len(found) != 1:
             what = f"both {found[0].name} and {found[1].name}" if found else "no such file"
             raise FileNotFoundError(f"{self.folder} has {what}; expected one of {sample.image.stem}.tif, .png, …")
