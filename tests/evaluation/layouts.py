@@ -82,9 +82,9 @@ def write_voc(root: Path) -> Path:
 
 def counts(mask: np.ndarray) -> dict[str, object]:
     """COCO's uncompressed run lengths, column by column."""
-    flat = np.concatenate([[0], mask.ravel(order="F").astype(int), [2]])
-    edges = np.flatnonzero(np.diff(flat)) if flat[1] == 0 else np.concatenate([[0], np.flatnonzero(np.diff(flat))])
-    runs = np.diff(np.concatenate([[0], edges])).tolist()
+    flat = mask.ravel(order="F").astype(int)
+    bounds = [0, *(np.flatnonzero(np.diff(flat)) + 1).tolist(), len(flat)]
+    runs = [0] * int(flat[0]) + np.diff(bounds).tolist()
     return {"size": list(mask.shape), "counts": runs}
 
 
@@ -131,9 +131,8 @@ def write_coco_stuff(root: Path, form: str) -> Path:
         if form == "stuffthingmaps":
             save(root / "stuffthingmaps/val2017" / f"{name}.png", np.where(numbers, numbers - 1, 255).astype(np.uint8))
     if form == "json":
-        images = [
-            {"id": i, "file_name": f"{n}.jpg", "height": SHAPE[0], "width": SHAPE[1]} for i, n in enumerate(NAMES)
-        ]
+        size = {"height": SHAPE[0], "width": SHAPE[1]}
+        images = [{"id": number, "file_name": f"{name}.jpg"} | size for number, name in enumerate(NAMES)]
         annotations = [
             {"id": 10 * image["id"] + kind, "image_id": image["id"], "category_id": kind, "iscrowd": 0,
              "segmentation": counts(numbers == kind)}
@@ -148,7 +147,7 @@ def write_coco_stuff(root: Path, form: str) -> Path:
 def write_cityscapes(root: Path) -> Path:
     """Two cars on a road, a group of cars, and the ego vehicle, which is void; each image in a city of its own."""
     labels = np.array([7, 26, 26], np.uint8)[objects()]
-    numbers = np.array([7, 26000, 26001], np.int32)[objects()]
+    numbers = np.array([7, 26000, 26001], np.uint16)[objects()]
     labels[-3:], numbers[-3:] = 1, 1
     labels[3:8, 20:30], numbers[3:8, 20:30] = 26, 26
     for name in NAMES:

@@ -11,7 +11,7 @@ from napari_what_where.evaluation.datasets.registry import DATASETS, read_datase
 from napari_what_where.evaluation.datasets.types import LayoutError
 
 from . import layouts
-from .layouts import NAMES, SHAPE, SQUARES, objects
+from .layouts import NAMES, objects
 
 
 def masks_of(truth) -> list[np.ndarray]:
@@ -151,8 +151,3 @@ def test_a_colour_picture_is_no_mask(tmp_path):
 def test_unknown_names_are_refused(tmp_path):
     with pytest.raises(ValueError, match="'imagenet'; expected one of bsds500, voc"):
         read_dataset("imagenet", tmp_path)
-
-
-def test_the_fixture_is_as_large_as_it_says():
-    assert objects().shape == SHAPE
-    assert set(SQUARES) == {1, 2}

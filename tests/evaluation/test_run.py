@@ -217,7 +217,7 @@ def test_missing_and_doubtful_label_images_are_failures(dataset, tmp_path):
 
 
 def test_best_scales_are_of_the_whole_set_and_of_each_image(tmp_path):
-    """Two images whose best cuts differ: in the second the wall between the squares' ground and sky is lower."""
+    """Two images, each cut right at some scale, but at no scale both."""
 
     def cut(heights):
         ucm = np.zeros((49, 73))
@@ -249,9 +249,7 @@ def test_best_scales_are_of_the_whole_set_and_of_each_image(tmp_path):
     assert summary["boundary F"][ODS] == pytest.approx(2 * (2 / 3) / (2 / 3 + 1))
     assert figures(evaluation.records[0], evaluation.measures)["covering"] == 1
     text = table(summary, "auto segments")
-    assert text.splitlines()[0].split("|")[1:-1] == [
-        cell.center(0) for cell in text.splitlines()[0].split("|")[1:-1]
-    ]  # one row of cells
+    assert [cell.strip() for cell in text.splitlines()[0].split("|")[1:-1]] == ["measure", "ODS", "at scale", "OIS"]
     assert "| VI (bits, lower is better) |" in text
 
 
