@@ -78,8 +78,7 @@ def test_every_data_set_is_measured_by_what_it_has(name, expected, tmp_path):
         best = summarise(everything.records, everything.measures)
         assert best.pop("VI", {CHOSEN: 0})[CHOSEN] == pytest.approx(0, abs=1e-9)
         perfect = {measure for measure, entry in best.items() if entry[CHOSEN] == pytest.approx(1)}
-        # The border of a void is no boundary: VOC's is not found, nor is there any to find.
-        assert perfect >= best.keys() - (BOUNDARIES if name == "voc" else set())
+        assert perfect == best.keys()
 
 
 @pytest.fixture
@@ -128,6 +127,27 @@ def test_whatever_has_changed_is_measured_afresh(change, dataset, tmp_path, monk
         else:
             (tmp_path / "out/images/second.json").write_text('{"signature": {"data')
     assert evaluate(dataset, tmp_path, segmenter, **options)[1] == expected
+
+
+def test_another_reading_of_the_truth_is_measured_afresh(dataset, tmp_path):
+    evaluate(dataset, tmp_path)
+    other = read_dataset("folder", tmp_path / "data", void=2)
+    assert evaluate(other, tmp_path)[1] == list(NAMES)
+
+
+@pytest.mark.parametrize(("void", "least", "most"), [(2, 1, 1), (None, 0.3, 0.8)])
+def test_boundaries_in_the_void_are_neither_sought_nor_blamed(void, least, most, tmp_path):
+    class Stray(Perfect):
+        """Finds the first square, and within the second one something else."""
+
+        def segment(self, sample, report):
+            labels = np.where(objects() == 1, 1, 0)
+            labels[12:20, 25:28] = 3
+            return Candidate(labels)
+
+    dataset = read_dataset("folder", layouts.write_folder(tmp_path / "data"), void=void)
+    evaluation = run.evaluate(dataset, Stray(), tmp_path / "out", measures=["boundaries"])
+    assert least <= summarise(evaluation.records, ["boundaries"])["boundary F"][CHOSEN] <= most
 
 
 def test_a_bad_image_does_not_stop_the_rest_and_is_tried_again(dataset, tmp_path):
@@ -257,5 +277,5 @@ def test_records_are_plain_json(dataset, tmp_path):
     evaluate(dataset, tmp_path)
     record = json.loads((tmp_path / "out/images/first.json").read_text())
     assert record["regions"] == {"chosen": [1, 1, 0], "sweep": None}
-    assert record["signature"]["dataset"] == "folder"
+    assert record["signature"]["dataset"] == {"name": "folder", "kind": "instances", "void": None}
     assert record["seconds"].keys() == {"segmentation", "measures"}

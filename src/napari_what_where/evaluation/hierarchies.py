@@ -41,11 +41,14 @@ class Hierarchy(NamedTuple):
         tables = contingency(self.leaves, truth)
         return self._at_each_scale(lambda cut: score(group(tables, cut)))
 
-    def boundary_counts(self, theirs: Sequence[np.ndarray]) -> list[Counts]:
-        """Matches with the annotators' boundary maps at every scale. Cost: a tenth of a second a distinct cut."""
+    def boundary_counts(self, theirs: Sequence[np.ndarray], void: np.ndarray) -> list[Counts]:
+        """Matches with the annotators' boundary maps at every scale; boundaries in ``void`` do not count.
+
+        Cost: a tenth of a second a distinct cut, for five annotators of 321 × 481 pixels.
+        """
         from napari_what_where.evaluation.boundaries import boundary_map, compare
 
-        return self._at_each_scale(lambda cut: compare(boundary_map(cut[self.leaves]), theirs))
+        return self._at_each_scale(lambda cut: compare(boundary_map(np.where(void, -1, cut[self.leaves])), theirs))
 
     def _at_each_scale(self, measure: Callable[[np.ndarray], Any]) -> list[Any]:
         known = [measure(cut) for cut in self.cuts]

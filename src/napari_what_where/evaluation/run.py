@@ -117,7 +117,7 @@ def _earlier(path: Path, signature: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _signature(dataset: DataSet, segmenter: Segmenter, measures: Sequence[str]) -> dict[str, Any]:
     return {
-        "dataset": dataset.name,
+        "dataset": {"name": dataset.name, **dataset.options},
         "segmentations": segmenter.describe(),
         "measures": list(measures),
         "versions": versions(),

@@ -64,10 +64,11 @@ def _boundaries(candidate: Candidate, truth: Truth) -> dict[str, Any]:
     from napari_what_where.evaluation.boundaries import boundary_map, compare
 
     theirs = [boundary_map(segmentation) for segmentation in truth.segmentations]
+    void = np.all([segmentation < 0 for segmentation in truth.segmentations], axis=0)
     labels, hierarchy = candidate.labels, candidate.hierarchy
     return {
-        "chosen": None if labels is None else compare(boundary_map(_numbered(labels)), theirs),
-        "sweep": None if hierarchy is None else hierarchy.boundary_counts(theirs),
+        "chosen": None if labels is None else compare(boundary_map(np.where(void, -1, _numbered(labels))), theirs),
+        "sweep": None if hierarchy is None else hierarchy.boundary_counts(theirs, void),
     }
 
 

@@ -51,7 +51,7 @@ def read_folder(
     read = partial(_read, kind=kind, void=void)
     samples = [Sample(stem, path, (mask,), partial(read, mask)) for stem, (path, mask) in pairs.items()]
     measures = ("regions", "boundaries", kind)
-    return DataSet("folder", samples, measures, ("regions", kind))
+    return DataSet("folder", samples, measures, ("regions", kind), options={"kind": kind, "void": void})
 
 
 def _by_stem(paths: list[Path]) -> dict[str, Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +53,8 @@ class DataSet:
     """Images with ground truth.
 
     ``measures``: the groups, of ``MEASURES``, that the truth allows; ``usual``: those measured unless asked
-    otherwise; ``classes``: the names of class numbers, where they are known.
+    otherwise; ``classes``: the names of class numbers, where they are known; ``options``: how the truth was asked to
+    be read, ready for JSON.
     """
 
     name: str
@@ -61,3 +62,4 @@ class DataSet:
     measures: tuple[str, ...]
     usual: tuple[str, ...]
     classes: Mapping[int, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)

@@ -39,7 +39,8 @@ def read_voc(folder: Path, split: str = DEFAULT_SPLIT) -> DataSet:
             maps.append(folder / "SegmentationObject" / f"{name}.png")
         samples.append(Sample(name, folder / "JPEGImages" / f"{name}.jpg", tuple(maps), partial(_read, *maps)))
     usual = ("classes", "instances") if with_objects else ("classes",)
-    return DataSet("voc", samples, ("regions", "boundaries", *usual), usual, CLASSES)
+    # No boundaries: the void lies just where they would be.
+    return DataSet("voc", samples, ("regions", *usual), usual, CLASSES)
 
 
 def _read(classes: Path, objects: Path | None = None) -> Truth:
