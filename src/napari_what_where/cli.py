@@ -84,6 +84,7 @@ def _add_segment(commands: Any, analysis: argparse.ArgumentParser) -> None:
     add("images", metavar="IMAGE", nargs="+", help="TIFF, PNG, JPEG, …: (rows, columns), with channels if any")
     add("--out", metavar="DIR", required=True, help="folder for the results; made if missing")
     add("--format", metavar="NAMES", type=_formats, default=("tiff",), help="of labels: tiff, png or tiff,png")
+    add("--objects", action="store_true", help="write DIR/STEM_objects.EXT too: what stands apart, 0 = background")
     segment.set_defaults(run=_segment)
 
 
@@ -107,7 +108,7 @@ def _formats(text: str) -> tuple[str, ...]:
 
 
 def _segment(options: argparse.Namespace) -> int:
-    plan = plan_stems(options.images, options.out, options.format)
+    plan = plan_stems(options.images, options.out, options.format, objects=options.objects)
     Path(options.out).mkdir(parents=True, exist_ok=True)
     backbone = _load_backbone(options)
     failed = 0
@@ -122,7 +123,9 @@ def _segment(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def plan_stems(images: Sequence[str], out: str, formats: Sequence[str]) -> list[tuple[str, str]]:
+def plan_stems(
+    images: Sequence[str], out: str, formats: Sequence[str], *, objects: bool = False
+) -> list[tuple[str, str]]:
     """Each image with the stem of its results: its own, or STEM-2, STEM-3, … where that is taken.
 
     A stem is taken by an earlier image (names that differ in case alone are one, as on some disks) and by results
@@ -136,7 +139,9 @@ def plan_stems(images: Sequence[str], out: str, formats: Sequence[str]) -> list[
     for image in images:
         own = Path(image).stem
         stem, number = own, 1
-        while stem.casefold() in taken or any(os.path.realpath(p) in inputs for p in output_paths(out, stem, formats)):
+        while stem.casefold() in taken or any(
+            os.path.realpath(path) in inputs for path in output_paths(out, stem, formats, objects=objects)
+        ):
             number += 1
             stem = f"{own}-{number}"
         taken.add(stem.casefold())
@@ -160,6 +165,7 @@ def _segment_one(path: str, stem: str, backbone: Backbone, options: argparse.Nam
     from napari_what_where.export import save_analysis
     from napari_what_where.pipeline import analyze
     from napari_what_where.reading import read_image
+    from napari_what_where.segments.objects import find_objects
 
     started = time.perf_counter()
     image = read_image(path)
@@ -172,10 +178,12 @@ def _segment_one(path: str, stem: str, backbone: Backbone, options: argparse.Nam
             device=options.device,
             report=report,
         )
+        objects = find_objects(analysis, report=report) if options.objects else None
     written = save_analysis(
         analysis,
         options.out,
         stem,
+        objects=objects,
         segments=options.segments,
         formats=options.format,
         pixel_size=image.pixel_size,

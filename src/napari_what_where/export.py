@@ -139,10 +139,13 @@ def write_provenance(path: str | os.PathLike[str], record: Mapping[str, Any]) ->
     return Path(path)
 
 
-def output_paths(folder: str | os.PathLike[str], stem: str, formats: str | Sequence[str] = "tiff") -> list[Path]:
-    """The files that :func:`save_analysis` writes: labels in each format, eigenvectors, provenance."""
-    labels = [Path(folder, f"{stem}_labels{SUFFIXES[key]}") for key in parse_formats(formats)]
-    return [*labels, Path(folder, f"{stem}_eigenvectors.tif"), Path(folder, f"{stem}.json")]
+def output_paths(
+    folder: str | os.PathLike[str], stem: str, formats: str | Sequence[str] = "tiff", *, objects: bool = False
+) -> list[Path]:
+    """The files of :func:`save_analysis`: labels in each format, objects likewise, eigenvectors, provenance."""
+    masks = ("labels", "objects") if objects else ("labels",)
+    names = [f"{stem}_{mask}{SUFFIXES[key]}" for mask in masks for key in parse_formats(formats)]
+    return [Path(folder, name) for name in (*names, f"{stem}_eigenvectors.tif", f"{stem}.json")]
 
 
 def save_analysis(
@@ -153,6 +156,7 @@ def save_analysis(
     segments: int | Literal["auto"] = "auto",
     formats: str | Sequence[str] = "tiff",
     labels: Any = None,
+    objects: Any = None,
     pixel_size: float | Sequence[float] | None = None,
     units: str | None = None,
     source: str | None = None,
@@ -160,30 +164,33 @@ def save_analysis(
 ) -> list[Path]:
     """Write STEM_labels.EXT in each format, STEM_eigenvectors.tif and STEM.json into ``folder``: all, or none.
 
-    ``labels`` (rows, columns) stand in for the tree's own, for instance after editing; ``pixel_size`` is that of
+    ``labels`` (rows, columns) stand in for the tree's own, for instance after editing; ``objects`` (rows, columns),
+    from :func:`~napari_what_where.find_objects`, are written as STEM_objects.EXT; ``pixel_size`` is that of
     the image's rows and columns; ``source`` is the name of the image, for the record; ``labels_name`` is another name
     for the labels' file, of one format. Files of the same names are replaced. Returns the paths, in the order of
     :func:`output_paths`. Raises what :func:`write_labels` raises.
     """
     mask = _check_labels(analysis.tree.labels(segments) if labels is None else labels)
-    paths = output_paths(folder, stem, formats)
+    masks = [mask] if objects is None else [mask, _check_labels(objects)]
+    paths = output_paths(folder, stem, formats, objects=objects is not None)
     if labels_name is not None:
-        paths = [Path(folder, labels_name), *paths[-2:]]
+        paths = [Path(folder, labels_name), *paths[1:]]
     embedding = analysis.embedding
     size = per_axis(pixel_size, 2, "pixel sizes")
     token = size and tuple(each * n / g for each, n, g in zip(size, mask.shape, embedding.grid, strict=True))
     record = {
         **({} if source is None else {"source": source}),
         **analysis.provenance,
-        "segments": {"asked": segments, "edited": labels is not None, "found": int(np.count_nonzero(np.unique(mask)))},
+        "segments": {"asked": segments, "edited": labels is not None, "found": _count(mask)},
+        **({} if objects is None else {"objects": {"found": _count(masks[1])}}),
         "pixel_size": size and {"rows": size[0], "columns": size[1], "units": units},
         "files": [path.name for path in paths],
     }
     with ExitStack() as together:
         # Each file is complete under its temporary name before the first one is moved to its place.
-        *masks, eigenvectors, provenance = [together.enter_context(atomic_path(path)) for path in paths]
-        for path in masks:
-            write_labels(path, mask, pixel_size=size, units=units)
+        *images, eigenvectors, provenance = [together.enter_context(atomic_path(path)) for path in paths]
+        for index, path in enumerate(images):
+            write_labels(path, masks[index * len(masks) // len(images)], pixel_size=size, units=units)
         write_eigenvectors(eigenvectors, embedding.vectors, values=embedding.values, pixel_size=token, units=units)
         write_provenance(provenance, record)
     return paths
@@ -206,6 +213,10 @@ def write_labels_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
         info=None if record is None else json.dumps(plain(record), ensure_ascii=False),
     )
     return [str(written)]
+
+
+def _count(labels: np.ndarray) -> int:
+    return int(np.count_nonzero(np.unique(labels)))
 
 
 def _check_labels(labels: Any) -> np.ndarray:

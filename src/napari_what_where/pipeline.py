@@ -30,12 +30,15 @@ class Analysis:
     """What one run found in one image.
 
     ``embedding``: the joint eigenvectors; ``tree``: all segmentations, by number of segments; ``provenance``: a
-    JSON-ready record of versions, model, options, timings and eigenvalues.
+    JSON-ready record of versions, model, options, timings and eigenvalues; ``channels``, (rows, columns, channels)
+    float32: the image as it is compared with the embedding, at the working size, of range about [0, 1]; None where
+    edges were not followed.
     """
 
     embedding: Embedding
     tree: RegionTree
     provenance: dict[str, Any]
+    channels: np.ndarray | None = None
 
 
 @dataclass
@@ -116,6 +119,7 @@ def analyze(
         remarks.append(f"Only {embedding.count} eigenvectors: the image has no more tokens.")
     with stopwatch("segments"):
         tree = region_tree(embedding, pixels, follow_edges=follow_edges, scale=scale, report=report)
+        channels = _even_channels(pixels, scale, report) if follow_edges else None
     options = {
         "backbone": model.info.name,
         "pathway": pathway,
@@ -136,7 +140,14 @@ def analyze(
         "seconds": stopwatch.seconds,
         "remarks": remarks,
     }
-    return Analysis(embedding, tree, provenance)
+    return Analysis(embedding, tree, provenance, channels)
+
+
+def _even_channels(pixels: np.ndarray, scale: PerceptualScale, report: Report) -> np.ndarray:
+    from napari_what_where.image import working_channels
+    from napari_what_where.segments.features import even_channels
+
+    return even_channels(working_channels(pixels, scale, report=report, stage="segments"), colour=scale.colour)
 
 
 def _versions() -> dict[str, str]:

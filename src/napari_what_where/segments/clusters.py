@@ -1,0 +1,125 @@
+"""Eigenvectors cut into clusters without regard to place, and how many there seem to be."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_what_where.embedding.types import Embedding
+from napari_what_where.progress import checkpoint
+
+SAMPLE = 2000
+"""Tokens that silhouettes are taken over: the cost is quadratic in them."""
+
+
+def cluster_qr(vectors: np.ndarray) -> np.ndarray:
+    """Clusters 0 … k − 1 of tokens from exactly k eigenvectors, without a random start or iterations.
+
+    A pivoted QR of the transpose picks k tokens that stand for the clusters; the nearest orthogonal matrix rotates
+    the vectors towards indicators of them (Damle, Minden & Ying 2019, "Simple, direct and efficient multi-way
+    spectral clustering", algorithm 1).
+
+    Parameters
+    ----------
+    vectors : (tokens, k) float
+        Orthonormal columns.
+
+    Returns
+    -------
+    (tokens,) int64
+
+    Notes
+    -----
+    Cost: O(tokens · k²).
+    """
+    from scipy.linalg import qr, svd
+
+    pivots = qr(vectors.T, mode="r", pivoting=True)[1][: vectors.shape[1]]
+    left, _, right = svd(vectors[pivots].T)
+    return np.abs(vectors @ (left @ right)).argmax(axis=1)
+
+
+def kmeans(points: np.ndarray, count: int, *, weights: np.ndarray | None = None, seed: int = 0) -> np.ndarray:
+    """Clusters 0 … count − 1 of (points, coordinates), best of four starts; deterministic for a ``seed``."""
+    from sklearn.cluster import KMeans
+
+    checkpoint()
+    count = min(count, len(np.unique(points, axis=0)))
+    model = KMeans(count, n_init=4, random_state=seed)
+    return model.fit_predict(np.asarray(points, np.float64), sample_weight=weights).astype(np.int64)
+
+
+def clusters(embedding: Embedding, count: int | str = "eigengap", *, method: str = "qr") -> np.ndarray:
+    """Cluster the tokens of an embedding by its leading sharp vectors: (grid_rows, grid_columns) int64, from 0.
+
+    Parameters
+    ----------
+    count : int, "eigengap" or "silhouette"
+        The number of clusters, also of the vectors used: those beyond the gap only lose (Ng, Jordan & Weiss 2002 use
+        as many). See :func:`count_by_eigengap` and :func:`count_by_silhouette`.
+    method : "qr" or "kmeans"
+        :func:`cluster_qr`, or k-means on the same vectors with rows of unit length (Ng, Jordan & Weiss 2002).
+
+    Raises
+    ------
+    ValueError
+        For another method or number, or more clusters than vectors.
+    """
+    if method not in ("qr", "kmeans"):
+        raise ValueError(f"method is {method!r}; expected 'qr' or 'kmeans'.")
+    if count == "eigengap":
+        count = count_by_eigengap(embedding.values)
+    elif count == "silhouette":
+        count = count_by_silhouette(embedding, method=method)
+    if isinstance(count, str) or not 1 <= count <= embedding.count:
+        raise ValueError(
+            f"count is {count!r}; expected 'eigengap', 'silhouette' or a number of clusters from 1 to "
+            f"{embedding.count}, the number of eigenvectors. Compute more of them for more clusters."
+        )
+    vectors = _leading(embedding, count)
+    found = cluster_qr(vectors) if method == "qr" else kmeans(_unit_rows(vectors), count)
+    return found.reshape(embedding.grid)
+
+
+def count_by_eigengap(values: np.ndarray, least: int = 2) -> int:
+    """How many eigenvalues come before the widest relative gap, at least ``least``.
+
+    The gap after k is 1 − (λ_{k+1} / λ_k), so that it does not fade as the eigenvalues fall (von Luxburg 2007,
+    section 8.3, has the absolute one). ``values``: (count,), descending. What is not positive counts as no eigenvalue.
+    """
+    values = np.asarray(values, np.float64)
+    positive = values[values > 1e-6 * np.abs(values).max(initial=0.0)]
+    if len(positive) <= least:
+        return max(1, len(positive))
+    gaps = 1 - positive[1:] / positive[:-1]
+    return int(gaps[least - 1 :].argmax()) + least
+
+
+def count_by_silhouette(embedding: Embedding, counts: range | None = None, *, method: str = "qr") -> int:
+    """The number of clusters, of ``counts`` (by default 2 … all vectors), with the best mean silhouette.
+
+    Each number is clustered with, and judged in, as many leading sharp vectors with rows of unit length. Rousseeuw
+    1987, on at most ``SAMPLE`` tokens at even steps. Cost: a clustering and SAMPLE² distances for each number.
+    """
+    from sklearn.metrics import silhouette_score
+
+    counts = counts or range(2, embedding.count + 1)
+    best, answer = -np.inf, 1
+    for count in counts:
+        checkpoint()
+        vectors = _leading(embedding, count)
+        found = cluster_qr(vectors) if method == "qr" else kmeans(_unit_rows(vectors), count)
+        step = max(1, len(found) // SAMPLE)
+        rows, some = _unit_rows(vectors)[::step], found[::step]
+        if 1 < len(np.unique(some)) < len(some):
+            score = float(silhouette_score(rows, some))
+            if score > best:
+                best, answer = score, count
+    return answer
+
+
+def _leading(embedding: Embedding, count: int) -> np.ndarray:
+    return embedding.sharp_vectors[:count].reshape(count, -1).T.astype(np.float64)
+
+
+def _unit_rows(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
