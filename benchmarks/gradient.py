@@ -39,10 +39,10 @@ from torch.nn.functional import adaptive_avg_pool2d, normalize
 
 from napari_what_where.activations.types import TokenActivations
 from napari_what_where.affinity.joint import JointAffinity, joint_affinity
-from napari_what_where.embedding.draws import Draws
-from napari_what_where.embedding.optimisation import GradientOptions, optimise
+from napari_what_where.embedding.gradient.draws import Draws
+from napari_what_where.embedding.gradient.optimisation import GradientOptions, optimise
+from napari_what_where.embedding.gradient.softmax_net import SoftmaxNet
 from napari_what_where.embedding.sharpen import sharpen
-from napari_what_where.embedding.softmax_net import SoftmaxNet
 from napari_what_where.embedding.solver import rayleigh_ritz
 from napari_what_where.embedding.spectral import spectral_embedding
 from napari_what_where.grids import area_mean

@@ -13,12 +13,12 @@ from sklearn.metrics import adjusted_rand_score
 from napari_what_where.activations.types import TokenActivations
 from napari_what_where.affinity.joint import joint_affinity
 from napari_what_where.affinity.operator import DenseAffinity
-from napari_what_where.embedding import gradient
 from napari_what_where.embedding.exact import solve_exact
-from napari_what_where.embedding.gradient import solve_gradient
-from napari_what_where.embedding.objective import MeanPooling, Objective, QuadraticForms
-from napari_what_where.embedding.optimisation import GradientOptions, optimise
-from napari_what_where.embedding.softmax_net import SoftmaxNet
+from napari_what_where.embedding.gradient import solve
+from napari_what_where.embedding.gradient.objective import MeanPooling, Objective, QuadraticForms
+from napari_what_where.embedding.gradient.optimisation import GradientOptions, optimise
+from napari_what_where.embedding.gradient.softmax_net import SoftmaxNet
+from napari_what_where.embedding.gradient.solve import solve_gradient
 from napari_what_where.embedding.spectral import spectral_embedding
 from napari_what_where.grids import area_mean
 from napari_what_where.progress import Cancelled
@@ -263,7 +263,7 @@ class TestSteps:
         assert json.loads(json.dumps(details)) == details
         assert details["solver"] == "gradient"
         assert details["loss"] == pytest.approx(2 * details["eigenvalue_term"] + 2 * details["orthogonality_term"])
-        assert len(details["loss_history"]) == gradient.HISTORY
+        assert len(details["loss_history"]) == solve.HISTORY
         assert (details["steps"], details["updates"], details["learning_rate"]) == (350, 350, 2e-3)
         assert details["loss_history"][-1] < details["loss_history"][0]
         assert details["loss"] == pytest.approx(details["loss_history"][-1], rel=0.05)

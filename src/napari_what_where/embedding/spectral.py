@@ -12,7 +12,7 @@ import torch
 
 from napari_what_where.affinity.operator import SymmetricOperator
 from napari_what_where.embedding.exact import solve_exact
-from napari_what_where.embedding.gradient import solve_gradient
+from napari_what_where.embedding.gradient.solve import solve_gradient
 from napari_what_where.embedding.sharpen import sharpen
 from napari_what_where.embedding.solver import Solution, Solver
 from napari_what_where.embedding.types import Embedding
@@ -37,7 +37,7 @@ def spectral_embedding(
     """Leading ``count`` eigenvectors of an affinity, by largest algebraic eigenvalue.
 
     ``count`` above the number of tokens is clamped, with a ``UserWarning``. Deterministic for a ``seed``.
-    See :class:`Embedding` for what comes back, ``embedding/exact.py`` and ``embedding/gradient.py`` for the cost.
+    See :class:`Embedding` for what comes back, ``embedding/exact.py`` and ``embedding/gradient/`` for the cost.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def spectral_embedding(
         An earlier answer on the same token grid: of another count, of the frame or timestep before. Saves products
         where the solver iterates, and changes nothing else.
     options
-        The method's own, see :func:`~napari_what_where.embedding.gradient.solve_gradient`.
+        The method's own, see :func:`~napari_what_where.embedding.gradient.solve.solve_gradient`.
 
     Raises ``ValueError`` for a count below 1, an unknown method, or a ``start`` on another grid; ``TypeError`` if
     ``affinity`` is no operator, ``count`` or ``seed`` no whole number, or for an option that the method does not have.

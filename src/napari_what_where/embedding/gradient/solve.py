@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 
 from napari_what_where.affinity.operator import SymmetricOperator
-from napari_what_where.embedding.draws import Redraw
-from napari_what_where.embedding.optimisation import GradientOptions, optimise, whole_number
-from napari_what_where.embedding.resuming import Checkpoint
+from napari_what_where.embedding.gradient.draws import Redraw
+from napari_what_where.embedding.gradient.optimisation import GradientOptions, optimise, whole_number
+from napari_what_where.embedding.gradient.resuming import Checkpoint
 from napari_what_where.embedding.solver import Solution, rayleigh_ritz
 from napari_what_where.progress import Report, ignore_progress
 

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from napari_what_where.affinity.operator import SymmetricOperator
-from napari_what_where.embedding.draws import Draws, Redraw
-from napari_what_where.embedding.objective import POOLINGS, Objective
-from napari_what_where.embedding.resuming import Checkpoint
-from napari_what_where.embedding.softmax_net import SoftmaxNet
+from napari_what_where.embedding.gradient.draws import Draws, Redraw
+from napari_what_where.embedding.gradient.objective import POOLINGS, Objective
+from napari_what_where.embedding.gradient.resuming import Checkpoint
+from napari_what_where.embedding.gradient.softmax_net import SoftmaxNet
 from napari_what_where.progress import Progress, Report, ignore_progress
 
 
@@ -148,7 +148,7 @@ class _Run:
         return self.operator.product(x.to(self.operator.device))[:64, 0]
 
     def state(self) -> dict[str, Any]:
-        """See :class:`~napari_what_where.embedding.resuming.Resumable`."""
+        """See :class:`~napari_what_where.embedding.gradient.resuming.Resumable`."""
         return {
             "net": self.net.state_dict(),
             "adam": self.adam.state_dict(),
@@ -159,7 +159,7 @@ class _Run:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """See :class:`~napari_what_where.embedding.resuming.Resumable`."""
+        """See :class:`~napari_what_where.embedding.gradient.resuming.Resumable`."""
         self.net.load_state_dict(state["net"])
         self.adam.load_state_dict(state["adam"])
         self.generator.set_state(state["generator"])
