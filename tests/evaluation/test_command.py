@@ -46,6 +46,13 @@ def test_our_segmentations_are_measured_and_the_figures_written(data, evaluate, 
     assert said.out.splitlines()[1] in (tmp_path / "out/evaluation.md").read_text()
 
 
+def test_our_objects_are_measured_where_the_truth_has_objects(data, evaluate, capsys):
+    pytest.importorskip("pycocotools")
+    assert evaluate("folder", data) == 0
+    rows = [line.split("|")[1].strip() for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert {"covering", "AP (COCO)", "DSB score@0.5"} <= set(rows)
+
+
 def test_a_repetition_takes_over_what_there_is(data, evaluate, capsys):
     arguments = ("folder", data, "--measures", "regions")
     assert evaluate(*arguments, "--limit", 1) == evaluate(*arguments) == 0

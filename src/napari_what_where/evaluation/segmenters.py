@@ -82,7 +82,7 @@ class Analyses:
         def objects() -> np.ndarray:
             from napari_what_where import find_objects
 
-            return find_objects(analysis)
+            return find_objects(analysis, report=report)
 
         return Candidate(analysis.tree.labels(self.segments), from_tree(analysis.tree), objects)
 
