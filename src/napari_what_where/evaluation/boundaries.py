@@ -75,7 +75,7 @@ def compare(ours: np.ndarray, theirs: Sequence[np.ndarray], tolerance: float = T
         pixels = match(truth, ours, radius)
         found.ravel()[pixels] = True
         matched += len(pixels)
-    # Precision counts a pixel once, whichever annotator drew it; recall counts every annotator's (Martin 2004, 4.2).
+    # Precision counts a pixel once, whichever annotator drew it; recall counts every annotator's (Martin 2004).
     return Counts(int(found.sum()), int(ours.sum()), matched, int(sum(truth.sum() for truth in theirs)))
 
 

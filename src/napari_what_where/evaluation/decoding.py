@@ -65,7 +65,7 @@ def confusion(labels: np.ndarray, classes: np.ndarray, decoder: str) -> list[lis
 def class_ious(confusions: Iterable[list[list[int]]]) -> dict[int, float]:
     """Intersection over union of every class that the truth has, over all images together.
 
-    Everingham, Van Gool, Williams, Winn & Zisserman, IJCV 2010, section 4.3: hits / (hits + false + missed).
+    Everingham, Van Gool, Williams, Winn & Zisserman, IJCV 2010: hits / (hits + false + missed).
     """
     hits: dict[int, int] = {}
     union: dict[int, int] = {}

@@ -67,7 +67,7 @@ def from_ucm(ucm: np.ndarray) -> Hierarchy:
     """An ultrametric contour map of double resolution, (2 rows + 1, 2 columns + 1), cut at ``LEVELS``.
 
     Its segments at level t are the 4-connected components of ``ucm <= t`` at the odd places (Arbelaez et al., TPAMI
-    2011, section 4.2). Raises ``ValueError`` for another shape.
+    2011, section 4). Raises ``ValueError`` for another shape.
     """
     from skimage.measure import label
 

@@ -92,7 +92,7 @@ def covering(table: np.ndarray) -> float:
 def rand_index(table: np.ndarray) -> float:
     """Share of the pairs of pixels on which the two segmentations agree (Rand 1971).
 
-    Its mean over annotators is the PRI (Unnikrishnan, Pantofaru & Hebert, TPAMI 2007, eq. 4).
+    Its mean over annotators is the PRI (Unnikrishnan, Pantofaru & Hebert, TPAMI 2007).
     """
     total = table.sum()
     pairs = total * (total - 1)
