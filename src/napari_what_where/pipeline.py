@@ -6,7 +6,7 @@ import hashlib
 import platform
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from napari_what_where.activations.backbone import Backbone
+    from napari_what_where.activations.types import TokenActivations
     from napari_what_where.affinity.joint import JointAffinity
     from napari_what_where.embedding.types import Embedding
     from napari_what_where.segments.tree import RegionTree
@@ -118,7 +119,8 @@ def analyze(
     if embedding.count < count:
         remarks.append(f"Only {embedding.count} eigenvectors: the image has no more tokens.")
     with stopwatch("segments"):
-        tree = region_tree(embedding, pixels, follow_edges=follow_edges, scale=scale, report=report)
+        what = None if pathway == "what" else _what_embedding(activations, count, normalization, target, seed, report)
+        tree = region_tree(embedding, pixels, follow_edges=follow_edges, scale=scale, report=report, what=what)
         channels = _even_channels(pixels, scale, report) if follow_edges else None
     options = {
         "backbone": model.info.name,
@@ -137,10 +139,35 @@ def analyze(
         "image": describe_image(pixels),
         "options": options,
         **_describe_answer(affinity, embedding),
+        "kinds": _describe_kinds(pathway, what),
         "seconds": stopwatch.seconds,
         "remarks": remarks,
     }
     return Analysis(embedding, tree, provenance, channels)
+
+
+def _what_embedding(
+    activations: Iterable[TokenActivations], count: int, normalization: str, device: Any, seed: int, report: Report
+) -> Embedding | None:
+    """An embedding of the values alone, in which kinds are found whatever the pathway; None without values.
+
+    Cheap, as the affinity has low rank.
+    """
+    from napari_what_where.affinity.joint import joint_affinity
+    from napari_what_where.embedding.spectral import spectral_embedding
+
+    valued = [layer for layer in activations if layer.value is not None]
+    if not valued:
+        return None
+    affinity = joint_affinity(valued, "what", normalization, device=device, report=report)
+    return spectral_embedding(affinity, min(count, affinity.tokens), seed=seed, report=report)
+
+
+def _describe_kinds(pathway: str, what: Embedding | None) -> dict[str, Any]:
+    """Where kinds come from: the embedding itself, values that were embedded for them, or, lacking those, positions."""
+    if what is None:
+        return {"pathway": pathway}
+    return {"pathway": "what", "eigenvalues": what.values.tolist()}
 
 
 def _even_channels(pixels: np.ndarray, scale: PerceptualScale, report: Report) -> np.ndarray:

@@ -23,6 +23,7 @@ SMALLEST_SHARE, SMALLEST = 5e-5, 9.0
 CROWD = 0.39
 """Small objects make the image if on average they stand apart this well. Measured: six plates of nuclei, two of other
 micrographs and plant cells .41–.52; photographs and tissue at most .36."""
+CROWD_QUALITY, REGION_QUALITY = 0.2, 0.4
 DOUBT = 0.75
 """On a plane of half the size the same is measured this well."""
 TILED = 0.15
@@ -36,7 +37,7 @@ def find_objects(
     largest: float = 0.5,
     touching_border: bool = True,
     overlap: float = 0.7,
-    quality: float = 0.25,
+    quality: float | None = None,
     report: Report = ignore_progress,
 ) -> np.ndarray:
     """The objects of an analysed image: (rows, columns) int32, 0 for background, each number one 4-connected object.
@@ -62,9 +63,9 @@ def find_objects(
         Off, no object may touch the border of the image; on, none may hold more than a quarter of it.
     overlap : float
         Of two regions with a greater IoU only the better is a candidate, 0 … 1.
-    quality : float
+    quality : float, optional
         Least quality of an object, 0 … 1: how it differs from its surroundings, as a silhouette, times the fourth
-        power of how convex it is.
+        power of how convex it is. By default 0.2 for many small ones, whose pixels are noisy, and 0.4 for regions.
     report : function of a Progress
         Called often; may raise ``Cancelled``.
 
@@ -85,20 +86,22 @@ def find_objects(
     least = SMALLEST_SHARE * leaves.size if smallest_area is None else smallest_area * shrink
     bounds = Bounds(max(SMALLEST, least), largest * leaves.size, 0.25 if touching_border else 0.0)
     with checkpoints(report, Progress("objects", 0, 0)):
-        labels = None if analysis.channels is None else _crowd(analysis.channels, bounds, quality, report)
+        labels = None
+        if analysis.channels is not None:
+            labels = _crowd(analysis.channels, bounds, CROWD_QUALITY if quality is None else quality, report)
         if labels is None:
-            labels = _regions(analysis, leaves, bounds, quality, overlap)
+            labels = _regions(analysis, leaves, bounds, REGION_QUALITY if quality is None else quality, overlap)
         return enlarge(_tidy(labels, bounds), (full.shape[0], full.shape[1]))
 
 
-def _check(analysis: Any, smallest_area: Any, largest: float, overlap: float, quality: float) -> None:
+def _check(analysis: Any, smallest_area: Any, largest: float, overlap: float, quality: Any) -> None:
     if not (hasattr(analysis, "tree") and hasattr(analysis, "embedding") and hasattr(analysis, "channels")):
         raise TypeError(f"analysis is {type(analysis).__name__}; expected what analyze(image) returns.")
     if smallest_area is not None and not smallest_area >= 0:
         raise ValueError(f"smallest_area is {smallest_area!r}; expected a number of pixels from 0 on, or None.")
     if not 0 < largest <= 1:
         raise ValueError(f"largest is {largest!r}; expected a share of the image, above 0 and up to 1.")
-    for name, value in (("overlap", overlap), ("quality", quality)):
+    for name, value in (("overlap", overlap), ("quality", 0.0 if quality is None else quality)):
         if not 0 <= value <= 1:
             raise ValueError(f"{name} is {value!r}; expected a number from 0 to 1.")
 
@@ -128,7 +131,8 @@ def _crowd(channels: np.ndarray, bounds: Bounds, quality: float, report: Report)
     standing = []
     for done, plane in enumerate(planes):
         report(Progress("objects", done, len(planes) + 2))
-        standing.append(_standing(basin_candidates(area_mean(plane[..., None], half)[..., 0], quarter), quality))
+        small = area_mean(plane[..., None], half)[..., 0]
+        standing.append(_standing(basin_candidates(small, quarter, cut_necks=False), quality))
     best = int(np.argmax(standing))
     if standing[best] < DOUBT * CROWD:
         return None

@@ -21,8 +21,8 @@ COARSE = 300
 """Pixels to the longest side of the plane on which regions are assessed: they are far larger."""
 SMALLEST_SHARE = 1 / 400
 """Smaller regions are a leaf or two of the tree: too coarse for candidates."""
-CONTRAST = 0.7
-"""A region is to differ from what is around it by this share of the spread of the whole image."""
+CONTRAST, LEAST_CONTRAST = 0.7, 0.1
+"""A region is to differ from what is around it by this share of the spread of the whole image, and by this much."""
 
 
 class RegionObjects(NamedTuple):
@@ -122,7 +122,8 @@ def _qualities(
     step = max(1, round(max(leaves.shape) / COARSE))
     coarse = leaves[step // 2 :: step, step // 2 :: step]
     values = features[coarse]
-    floor = CONTRAST * float(np.sqrt(areas @ (features**2).sum(axis=1) / areas.sum()))
+    spread = float(np.sqrt(areas @ (features**2).sum(axis=1) / areas.sum()))
+    floor = max(CONTRAST * spread, LEAST_CONTRAST)
     size = members @ areas
     least = max(bounds.least, SMALLEST_SHARE * leaves.size)
     qualities = np.zeros(len(members))

@@ -93,7 +93,9 @@ def distinctness(values: np.ndarray, mask: np.ndarray, floor: float = 0.0) -> tu
     return mean, nearly_all
 
 
-def assess(values: np.ndarray, mask: np.ndarray, box: tuple[slice, slice], least: float) -> Candidate:
+def assess(
+    values: np.ndarray, mask: np.ndarray, box: tuple[slice, slice], least: float, *, cut_necks: bool = True
+) -> Candidate:
     """The candidate that ``mask`` is: quality = distinctness · solidity⁴, better if it is better cut at its necks.
 
     ``values`` as :func:`distinctness`; ``least``: area of the smallest piece.
@@ -101,7 +103,7 @@ def assess(values: np.ndarray, mask: np.ndarray, box: tuple[slice, slice], least
     area = int(mask.sum())
     mean, nearly_all = (max(value, 0.0) for value in distinctness(values, mask))
     whole = solidity_power(mask)
-    pieces = cut_at_necks(mask, least) if mean and whole < 0.95**CONVEXITY_POWER else ()
+    pieces = cut_at_necks(mask, least) if cut_necks and mean and whole < 0.95**CONVEXITY_POWER else ()
     if pieces:
         areas = np.array([piece.sum() for piece in pieces])
         cut = float(areas @ np.array([solidity_power(piece) for piece in pieces]) / areas.sum())

@@ -13,6 +13,7 @@ from napari_what_where.image import PerceptualScale, check_image, working_channe
 from napari_what_where.progress import Progress, Report, ignore_progress
 from napari_what_where.segments.features import Recipe, even_channels, feature_groups, leaf_strength
 from napari_what_where.segments.graph import region_graph
+from napari_what_where.segments.kinds import kinds_of, node_means
 from napari_what_where.segments.merging import MergeCost, merge_regions
 from napari_what_where.segments.statistics import NodeStatistics, node_statistics
 from napari_what_where.segments.superpixels import enlarge, waterpixels
@@ -46,6 +47,8 @@ class RegionTree:
         Sums over each of the 2 L − 1 nodes.
     auto_ratio : float
         How far regions must stand out to count for ``"auto"``.
+    kind_means : (2 L − 1, coordinates) float32 or None
+        Mean *what* coordinates of each node, by which regions are of one kind.
 
     Notes
     -----
@@ -59,6 +62,7 @@ class RegionTree:
     heights: np.ndarray
     statistics: NodeStatistics
     auto_ratio: float = PHOTOGRAPH_RATIO
+    kind_means: np.ndarray | None = None
 
     @property
     def leaf_count(self) -> int:
@@ -120,12 +124,16 @@ class RegionTree:
 
         ``label``, ``area`` (pixels); ``bbox_row_min``, ``bbox_column_min``, ``bbox_row_max``, ``bbox_column_max``
         (the maxima exclusive), ``centroid_row``, ``centroid_column`` (pixels); ``eccentricity`` of the ellipse of
-        the same second moments, as scikit-image's regionprops; ``embedding_1`` …: mean of each eigenvector.
+        the same second moments, as scikit-image's regionprops; ``embedding_1`` …: mean of each eigenvector;
+        ``kind``: 1 … K, regions alike in *what* they are share it (:func:`~napari_what_where.segments.kinds.kinds_of`).
 
         Raises as :meth:`labels`. Cost: lookups only, milliseconds for a thousand regions.
         """
         nodes = self._nodes(self._check_count(n))
-        return self.statistics.table(nodes)
+        table = self.statistics.table(nodes)
+        if self.kind_means is not None:
+            table["kind"] = kinds_of(self.kind_means[nodes], self.statistics.areas[nodes])
+        return table
 
     def _check_count(self, n: Any) -> int:
         wanted = 'expected a number of regions (an int of at least 1) or "auto"'
@@ -180,6 +188,7 @@ def region_tree(
     scale: PerceptualScale | None = None,
     report: Report = ignore_progress,
     recipe: Recipe | None = None,
+    what: Embedding | None = None,
 ) -> RegionTree:
     """Build the tree of regions of an image from its embedding.
 
@@ -200,6 +209,8 @@ def region_tree(
         Called often; may raise ``Cancelled``.
     recipe : Recipe, optional
         Weights, for experiments.
+    what : Embedding, optional
+        Of the *what* pathway, in which kinds are found; by default ``embedding``.
 
     Raises
     ------
@@ -230,4 +241,5 @@ def region_tree(
     statistics = node_statistics(leaves, shape, children, np.asarray(embedding.sharp_vectors))
     report(Progress("segments", 100, 100))
     auto_ratio = PHOTOGRAPH_RATIO if scale.colour else DATA_RATIO
-    return RegionTree(enlarge(leaves, shape), children, heights, statistics, auto_ratio)
+    kind_means = node_means(leaves, children, what or embedding)
+    return RegionTree(enlarge(leaves, shape), children, heights, statistics, auto_ratio, kind_means)
