@@ -36,9 +36,12 @@ class Recipe:
     colour, palette, texture, embedding : weights of the groups of features: mean colour, histogram of colours,
         histogram of local contrasts, eigenvectors; 0 leaves one out.
     colour_edge, palette_edge, texture_edge, embedding_edge : weights of their gradients along a boundary.
+    spectral_edge : weight of the eigenvectors of the graph of leaves, in units of the image's contrast.
+    edge_weights : how much edges weigh against features, for each of the trees whose consensus is taken.
     area_power : β of the merge cost: 0 ignores areas, 1 is Ward's criterion.
     compactness : γ of the merge cost: 0 ignores how much of its outline a region shares with the other.
     grain : regions smaller than this many average leaves are specks, merged first.
+    calibration : power of the image's contrast that heights are divided by, so that one height suits most images.
     """
 
     leaves: int = 1500
@@ -51,9 +54,12 @@ class Recipe:
     palette_edge: float = 0.3
     texture_edge: float = 0.09
     embedding_edge: float = 0.12
+    spectral_edge: float = 0.4
+    edge_weights: tuple[float, ...] = (0.25, 1.0, 4.0)
     area_power: float = 0.23
     compactness: float = 0.15
     grain: float = 0.5
+    calibration: float = 0.5
 
 
 class FeatureGroup(NamedTuple):

@@ -19,7 +19,7 @@ FLOOR = 1e-7
 
 @dataclass(frozen=True)
 class MergeCost:
-    """Cost of joining two regions, (½ |difference|² + ½ edge²) · (n m / (n + m))^β · (outline / shared)^γ.
+    """Cost of joining two regions, (|difference|² + w edge²) / (1 + w) · (n m / (n + m))^β · (outline / shared)^γ.
 
     With β = 1 and neither edge nor γ this is Ward's criterion (Ward 1963); the mean strength along the boundary is
     what Arbelaez et al. 2011, section 4, order their merges by. The last factor spares regions that hardly touch:
@@ -30,6 +30,7 @@ class MergeCost:
     area_power: float = 0.3
     compactness: float = 0.15
     grain: float = 0.0
+    edge_weight: float = 1.0
 
     def __call__(
         self, difference: np.ndarray, edge: np.ndarray, areas: tuple[np.ndarray, np.ndarray], share: np.ndarray
@@ -38,7 +39,8 @@ class MergeCost:
         the boundary, the two ``areas`` (…,) as fractions of the image, and ``share`` = shared / outline (…,).
         """
         area, other = areas
-        dissimilarity = 0.5 * (difference**2).sum(axis=-1) + 0.5 * edge**2 + FLOOR
+        squared = np.einsum("...i,...i->...", difference, difference)
+        dissimilarity = (squared + self.edge_weight * edge**2) / (1 + self.edge_weight) + FLOOR
         cost = dissimilarity * (area * other / (area + other)) ** self.area_power * share**-self.compactness
         return cost * np.minimum(1, np.minimum(area, other) / self.grain) if self.grain else cost
 
@@ -129,9 +131,14 @@ def _postponed_collections() -> Iterator[None]:
 
 
 def merge_regions(
-    graph: RegionGraph, cost: MergeCost | None = None, report: Report = ignore_progress
+    graph: RegionGraph,
+    cost: MergeCost | None = None,
+    report: Report = ignore_progress,
+    span: tuple[int, int] = (0, 100),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Merge the regions of a connected graph until one is left, the cheapest pair first.
+
+    ``report`` hears of progress from the first to the second percentage of ``span``.
 
     Returns
     -------
@@ -143,7 +150,7 @@ def merge_regions(
     Notes
     -----
     Equal costs are settled by the lower numbers, so the answer is always the same. Cost: a heap operation and some
-    fifteen small numpy calls a merge, 0.1 s a thousand regions; ``report`` is called every 16 merges.
+    fifteen small numpy calls a merge, 0.04 s a thousand regions; ``report`` is called every 16 merges.
     """
     count = len(graph.areas)
     children = np.zeros((count - 1, 2), np.int64)
@@ -152,7 +159,7 @@ def merge_regions(
         merger = _Merger(graph, cost or MergeCost())
         for i in range(count - 1):
             if i % 16 == 0:
-                report(Progress("segments", 55 + 40 * i // count, 100))
+                report(Progress("segments", span[0] + (span[1] - span[0]) * i // count, 100))
             heights[i], first, second = merger.cheapest()
             merger.join(first, second, count + i)
             children[i] = first, second

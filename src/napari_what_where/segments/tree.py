@@ -11,10 +11,10 @@ import numpy as np
 from napari_what_where.embedding.types import Embedding
 from napari_what_where.image import PerceptualScale, check_image, working_channels
 from napari_what_where.progress import Progress, Report, ignore_progress
+from napari_what_where.segments.consensus import merge_leaves
 from napari_what_where.segments.features import Recipe, even_channels, feature_groups, leaf_strength
 from napari_what_where.segments.graph import region_graph
 from napari_what_where.segments.kinds import kinds_of, node_means
-from napari_what_where.segments.merging import MergeCost, merge_regions
 from napari_what_where.segments.statistics import NodeStatistics, node_statistics
 from napari_what_where.segments.superpixels import enlarge, waterpixels
 
@@ -235,8 +235,7 @@ def region_tree(
     report(Progress("segments", 20, 100))
     groups = feature_groups(even, embedding, follow_edges=follow_edges, recipe=recipe)
     graph = region_graph(leaves, groups, report)
-    cost = MergeCost(recipe.area_power, recipe.compactness, recipe.grain / len(graph.areas))
-    children, heights = merge_regions(graph, cost, report)
+    children, heights = merge_leaves(graph, recipe, report)
     report(Progress("segments", 95, 100))
     statistics = node_statistics(leaves, shape, children, np.asarray(embedding.sharp_vectors))
     report(Progress("segments", 100, 100))
