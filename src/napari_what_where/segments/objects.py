@@ -23,7 +23,7 @@ SMALLEST_SHARE, SMALLEST = 5e-5, 9.0
 CROWD = 0.39
 """Small objects make the image if on average they stand apart this well. Measured: six plates of nuclei, two of other
 micrographs and plant cells .41–.52; photographs and tissue at most .36."""
-CROWD_QUALITY, REGION_QUALITY = 0.2, 0.4
+CROWD_QUALITY, REGION_QUALITY = 0.2, 0.5
 DOUBT = 0.75
 """On a plane of half the size the same is measured this well."""
 TILED = 0.15
@@ -65,7 +65,8 @@ def find_objects(
         Of two regions with a greater IoU only the better is a candidate, 0 … 1.
     quality : float, optional
         Least quality of an object, 0 … 1: how it differs from its surroundings, as a silhouette, times the fourth
-        power of how convex it is. By default 0.2 for many small ones, whose pixels are noisy, and 0.4 for regions.
+        power of how convex it is, for regions the second. By default 0.2 for many small ones, whose pixels are noisy,
+        and 0.5 for regions.
     report : function of a Progress
         Called often; may raise ``Cancelled``.
 

@@ -12,7 +12,7 @@ from napari_what_where.segments.clusters import kmeans
 from napari_what_where.segments.coordinates import embedding_coordinates
 from napari_what_where.segments.gradients import interpolate
 from napari_what_where.segments.selection import best_disjoint, suppress
-from napari_what_where.segments.shapes import RING, Bounds, box_of, distinctness, outline_share, solidity_power
+from napari_what_where.segments.shapes import RING, Bounds, box_of, distinctness, outline_share, solidity
 
 CLUSTERS = range(2, 10)
 """Numbers of clusters whose components are candidates (Zhang, Yunis & Maire 2024, section 4.3)."""
@@ -21,6 +21,8 @@ COARSE = 300
 """Pixels to the longest side of the plane on which regions are assessed: they are far larger."""
 SMALLEST_SHARE = 1 / 400
 """Smaller regions are a leaf or two of the tree: too coarse for candidates."""
+CONVEXITY_POWER = 2
+"""Lower than for small objects: things in photographs have limbs and handles."""
 CONTRAST, LEAST_CONTRAST = 0.7, 0.1
 """A region is to differ from what is around it by this share of the spread of the whole image, and by this much."""
 
@@ -134,7 +136,7 @@ def _qualities(
             continue
         box = box_of(mask, RING)
         apart = distinctness(values[box], mask[box], floor)[1]
-        qualities[i] = apart * solidity_power(mask[box]) if apart > 0 else 0.0
+        qualities[i] = apart * solidity(mask[box]) ** CONVEXITY_POWER if apart > 0 else 0.0
     return qualities
 
 
