@@ -6,6 +6,7 @@ import numpy as np
 from skimage.measure import label
 
 from napari_what_where.embedding.types import Embedding
+from napari_what_where.segments.graph import RegionGraph
 
 
 def as_embedding(values, vectors) -> Embedding:
@@ -62,3 +63,16 @@ def agreement(truth: np.ndarray, labels: np.ndarray) -> float:
         ]
         total += inside.sum() * max(overlaps)
     return total / truth.size
+
+
+def grid_graph(shape: tuple[int, int], seed: int) -> RegionGraph:
+    """Leaves on a (rows, columns) lattice, with random areas, features, boundary lengths and edges."""
+    rng, count = np.random.default_rng(seed), shape[0] * shape[1]
+    index = np.arange(count).reshape(shape)
+    low = np.concatenate([index[:-1].ravel(), index[:, :-1].ravel()])
+    high = np.concatenate([index[1:].ravel(), index[:, 1:].ravel()])
+    areas = rng.uniform(0.5, 1.5, count)
+    lengths = rng.integers(5, 15, len(low)).astype(np.float64)
+    return RegionGraph(
+        areas / areas.sum(), rng.random((count, 3)), np.stack([low, high], axis=1), lengths, rng.random(len(low))
+    )

@@ -16,8 +16,8 @@ from napari_what_where.segments.merging import MergeCost, merge_regions
 PERCENT = (58, 95)
 """Where merging begins and ends in the progress of a region tree."""
 
-TYPICAL_CONTRAST, LEAST_CONTRAST = 0.5, 0.05
-"""Heights stay as they are in an image of the former contrast (photographs have 0.2 to 0.7); below the latter they are
+TYPICAL_CONTRAST, LEAST_CONTRAST = 0.5, 0.2
+"""Heights stay as they are in an image of the former contrast; below the latter, less than photographs have, they are
 raised no further, so that a flat image stays flat."""
 
 
