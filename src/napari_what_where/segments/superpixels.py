@@ -42,15 +42,11 @@ def waterpixels(strength: np.ndarray, count: int, regularity: float) -> np.ndarr
     cells = lattice(strength.shape, count)
     row_cell, row_offset = _cell_offsets(strength.shape[0], cells[0])
     column_cell, column_offset = _cell_offsets(strength.shape[1], cells[1])
-    cell = row_cell[:, None] * cells[1] + column_cell
     distance = np.hypot(row_offset[:, None], column_offset).astype(np.float32)
-    markers = _markers(strength + 1e-3 * regularity * distance, cell, np.maximum(*_grid(row_offset, column_offset)))
+    inner = np.maximum(np.abs(row_offset)[:, None], np.abs(column_offset)) <= 2 / 3
+    markers = _markers(strength + 1e-3 * regularity * distance, row_cell, column_cell, inner)
     regions = watershed(strength + regularity * distance, markers, connectivity=1)
     return regions.astype(np.int32) - 1
-
-
-def _grid(rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return np.broadcast_arrays(np.abs(rows)[:, None], np.abs(columns)[None])  # type: ignore[return-value]
 
 
 def _cell_offsets(length: int, cells: int) -> tuple[np.ndarray, np.ndarray]:
@@ -60,14 +56,16 @@ def _cell_offsets(length: int, cells: int) -> tuple[np.ndarray, np.ndarray]:
     return cell, 2 * (position - cell) - 1
 
 
-def _markers(strength: np.ndarray, cell: np.ndarray, offset: np.ndarray) -> np.ndarray:
-    """One marked pixel for every cell: of its inner two thirds (if any pixel is there) the one of least strength."""
-    rank = np.where(offset <= 2 / 3, strength, strength + (strength.max() + 1.0))
-    order = np.lexsort((rank.ravel(), cell.ravel()))
-    in_order = cell.ravel()[order]
-    first = np.flatnonzero(np.diff(in_order, prepend=-1))
+def _markers(strength: np.ndarray, row_cell: np.ndarray, column_cell: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """One marked pixel for every cell: of its ``inner`` pixels, if there are any, the first one of least strength."""
+    rank = np.where(inner, strength, strength + (strength.max() + 1.0))
+    starts = [np.flatnonzero(np.diff(along, prepend=-1)) for along in (row_cell, column_cell)]
+    least = np.minimum.reduceat(np.minimum.reduceat(rank, starts[0], axis=0), starts[1], axis=1)
+    cell = row_cell[:, None] * least.shape[1] + column_cell
+    candidates = np.flatnonzero(rank == least[row_cell[:, None], column_cell])
+    first = candidates[np.unique(cell.ravel()[candidates], return_index=True)[1]]
     markers = np.zeros(strength.size, np.int32)
-    markers[order[first]] = np.arange(1, len(first) + 1)
+    markers[first] = np.arange(1, len(first) + 1)
     return markers.reshape(strength.shape)
 
 
