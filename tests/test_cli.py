@@ -60,6 +60,28 @@ def test_formats_and_auto(two_halves, tmp_path):
     np.testing.assert_array_equal(tiff, png)
 
 
+def test_objects_are_written_when_asked_for(tmp_path):
+    rows, columns = np.indices((60, 80))
+    inside = np.hypot(rows % 30 - 15, columns % 40 - 20) < 9
+    Image.fromarray((40 + 150 * inside).astype(np.uint8)).save(tmp_path / "discs.png")
+    out = tmp_path / "out"
+    assert segment(tmp_path / "discs.png", "--out", out, "--objects", "--format", "tiff,png") == 0
+    objects = tifffile.imread(out / "discs_objects.tif")
+    assert objects.max() == 4
+    assert ((objects > 0) == inside).mean() > 0.98
+    np.testing.assert_array_equal(objects, np.asarray(Image.open(out / "discs_objects.png")))
+    assert json.loads((out / "discs.json").read_text())["objects"] == {"found": 4}
+
+
+def test_objects_never_replace_an_image(tmp_path):
+    images = [str(tmp_path / name) for name in ("a.png", "a_objects.tif")]
+    assert cli.plan_stems(images, str(tmp_path), ["tiff"], objects=True) == [
+        (images[0], "a-2"),
+        (images[1], "a_objects"),
+    ]
+    assert cli.plan_stems(images, str(tmp_path), ["tiff"]) == [(images[0], "a"), (images[1], "a_objects")]
+
+
 def test_labels_keep_the_size_of_a_pixel(tmp_path, rng):
     pixels = rng.integers(0, 4000, (40, 60), dtype=np.uint16)
     scale = {"axes": "YX", "unit": "um"}

@@ -248,6 +248,27 @@ def test_an_analysis_becomes_its_files(tmp_path):
     assert record["source"] == "a.b.png"
 
 
+def test_objects_are_written_beside_the_labels_in_each_format(tmp_path):
+    labels = np.arange(1, 7, dtype=np.int32).reshape(2, 3)
+    objects = np.array([[0, 0, 1], [2, 0, 1]], np.int32)
+    paths = export.save_analysis(make_analysis(labels), tmp_path, "cat", formats="png,tiff", objects=objects)
+    assert paths == export.output_paths(tmp_path, "cat", "png,tiff", objects=True)
+    assert names_in(tmp_path) == sorted(path.name for path in paths)
+    for name, expected in (("labels", labels), ("objects", objects)):
+        np.testing.assert_array_equal(tifffile.imread(tmp_path / f"cat_{name}.tif"), expected)
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / f"cat_{name}.png")), expected)
+    record = json.loads((tmp_path / "cat.json").read_text())
+    assert record["objects"] == {"found": 2}
+    assert "cat_objects.tif" in record["files"]
+
+
+def test_impossible_objects_are_refused_before_anything_is_written(tmp_path):
+    labels = np.ones((2, 3), np.int32)
+    with pytest.raises(ValueError, match="smallest label is -1"):
+        export.save_analysis(make_analysis(labels), tmp_path, "cat", objects=labels - 2)
+    assert names_in(tmp_path) == []
+
+
 def test_an_analysis_is_saved_whole_or_not_at_all(tmp_path, monkeypatch):
     analysis = make_analysis(np.ones((4, 6), np.int32))
     old = export.save_analysis(analysis, tmp_path, "a")

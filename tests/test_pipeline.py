@@ -89,6 +89,22 @@ def test_edges_can_be_left_out():
     np.testing.assert_array_equal(with_edges.embedding.vectors, without.embedding.vectors)
 
 
+def test_the_channels_it_worked_on_are_kept():
+    for image, channels in ((scene((40, 50), channels=3), 3), (scene((40, 50)), 1), (scene((40, 50), channels=9), 6)):
+        kept = analyze(image, count=4).channels
+        assert kept is not None
+        assert (kept.shape, kept.dtype) == ((40, 50, channels), np.float32)
+    assert analyze(scene(), count=4, follow_edges=False).channels is None
+
+
+def test_objects_by_the_contract():
+    image = scene((48, 60), channels=3)
+    objects = ww.find_objects(ww.analyze(image))
+    assert objects.shape == (48, 60)
+    assert objects.dtype.kind == "i"
+    assert objects.min() == 0
+
+
 def test_options_go_by_name_only():
     with pytest.raises(TypeError, match="positional"):
         analyze(scene(), "filters")

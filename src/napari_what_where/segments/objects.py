@@ -194,6 +194,7 @@ def _tidy(labels: np.ndarray, bounds: Bounds) -> np.ndarray:
     keep[0] = False
     for part in regionprops(parts):
         low_row, low_column, high_row, high_column = part.bbox
-        if keep[part.label] and (min(low_row, low_column) == 0 or (high_row, high_column) == labels.shape[:2]):
+        inside = min(low_row, low_column) > 0 and high_row < labels.shape[0] and high_column < labels.shape[1]
+        if keep[part.label] and not inside:
             keep[part.label] = outline_share(parts == part.label) <= bounds.outline
     return np.where(keep, np.cumsum(keep), 0).astype(np.int32)[parts]
