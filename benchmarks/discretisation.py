@@ -137,7 +137,8 @@ def run_bsds(folder: Path, images: int) -> list[dict[str, Any]]:
     rows = []
     for path in sorted((folder / "data/images/val").glob("*.jpg"))[:images]:
         image = imread(path)
-        truth = truths(read_annotators(folder / "data/groundTruth/val" / f"{path.stem}.mat"))
+        annotators = read_annotators(folder / "data/groundTruth/val" / f"{path.stem}.mat")
+        truth = truths(annotators.segmentations)
         analysis = ww.analyze(image)
         embedding, tree = analysis.embedding, analysis.tree
         chosen = {f"region tree, {rule}": tree.labels(choose(embedding)) for rule, choose in RULES.items()}

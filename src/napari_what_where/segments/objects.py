@@ -77,8 +77,8 @@ def find_objects(
 
     Notes
     -----
-    Deterministic. Numbers run from top to bottom and left to right. Cost: two to five seconds for 512² pixels on one
-    core, of which colour takes the longer; images beyond 1024 pixels cost as one of 1024.
+    Deterministic. Numbers run from top to bottom and left to right. Cost: one to three seconds for 512² pixels on one
+    core, of which colour takes the longer, and at most about ten for larger ones, which are worked on at 1024 pixels.
     """
     _check(analysis, smallest_area, largest, overlap, quality)
     full = analysis.tree.leaves

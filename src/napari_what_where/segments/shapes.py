@@ -41,14 +41,16 @@ class Candidate(NamedTuple):
 
 def solidity(mask: np.ndarray) -> float:
     """Area of a (rows, columns) mask over that of its convex hull, pixels as squares: 1 if convex; 0 if empty."""
-    from scipy.ndimage import binary_erosion
     from scipy.spatial import ConvexHull
 
-    if not mask.any():
+    rows = np.flatnonzero(mask.any(axis=1))
+    if not len(rows):
         return 0.0
-    outline = np.argwhere(mask & ~binary_erosion(mask))
-    corners = np.concatenate([outline + offset for offset in ((0, 0), (0, 1), (1, 0), (1, 1))])
-    return float(mask.sum() / ConvexHull(corners).volume)
+    # The hull needs no more than the ends of every row.
+    first = mask[rows].argmax(axis=1)
+    last = mask.shape[1] - mask[rows, ::-1].argmax(axis=1)
+    corners = np.concatenate([np.stack([rows + down, end], axis=1) for down in (0, 1) for end in (first, last)])
+    return float(np.count_nonzero(mask) / ConvexHull(corners).volume)
 
 
 def solidity_power(mask: np.ndarray) -> float:
@@ -100,10 +102,12 @@ def assess(
 
     ``values`` as :func:`distinctness`; ``least``: area of the smallest piece.
     """
-    area = int(mask.sum())
+    area = int(np.count_nonzero(mask))
     mean, nearly_all = (max(value, 0.0) for value in distinctness(values, mask))
+    if not mean:
+        return Candidate(box, mask, area, 0.0, 0.0)
     whole = solidity_power(mask)
-    pieces = cut_at_necks(mask, least) if cut_necks and mean and whole < 0.95**CONVEXITY_POWER else ()
+    pieces = cut_at_necks(mask, least) if cut_necks and whole < 0.95**CONVEXITY_POWER else ()
     if pieces:
         areas = np.array([piece.sum() for piece in pieces])
         cut = float(areas @ np.array([solidity_power(piece) for piece in pieces]) / areas.sum())
