@@ -178,7 +178,7 @@ class TestEveryImage:
         assert ((one > 0) == (other > 0)).mean() > 0.99
 
     def test_large_images_are_worked_on_at_the_working_size(self):
-        truth = np.kron(discs(30, (130, 140), (5, 8)), np.ones((8, 9), int))
+        truth = np.kron(discs(30, (130, 140), (5, 8)), np.ones((8, 8), int))
         found = objects(1.0 * (truth > 0))
         check(found, truth.shape, 100)
         assert precision(truth, found) >= 0.9
