@@ -6,8 +6,8 @@ For each NAME, NAME.tif is segmented and compared with the instances in NAME_mas
 precision is matched / (matched + false + missed) at IoU 0.5; the other figure is the mean IoU of the matches.
 
 Ours runs with one set of parameters for all images, without being told whether objects are bright or dark. The peers
-appear twice: with default parameters, and with those that the truth says are best *for this image*. Otsu + watershed is told
-the polarity in both: smoothing, Otsu's threshold, peaks of the distance transform, watershed, growth over walls.
+appear twice: with default parameters, and with those that the truth says are best *for this image*. Otsu + watershed is
+told the polarity in both: smoothing, Otsu's threshold, peaks of the distance transform, watershed, growth over walls.
 """
 
 from __future__ import annotations
