@@ -165,7 +165,7 @@ def _segment_one(path: str, stem: str, backbone: Backbone, options: argparse.Nam
     from napari_what_where.export import save_analysis
     from napari_what_where.pipeline import analyze
     from napari_what_where.reading import read_image
-    from napari_what_where.segments.objects import find_objects
+    from napari_what_where.segments.objects.find import find_objects
 
     started = time.perf_counter()
     image = read_image(path)

@@ -14,9 +14,9 @@ from skimage.measure import label
 
 import napari_what_where as ww
 from napari_what_where.progress import Cancelled, Progress
-from napari_what_where.segments.basins import basin_tree, noise_level
-from napari_what_where.segments.crowds import steepest_level
-from napari_what_where.segments.shapes import cut_at_necks, distinctness, solidity
+from napari_what_where.segments.objects.basins import basin_tree, noise_level
+from napari_what_where.segments.objects.crowds import steepest_level
+from napari_what_where.segments.objects.shapes import cut_at_necks, distinctness, solidity
 
 
 def discs(count=20, shape=(160, 200), radius=(6, 11), seed=0):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_what_where.segments.selection import best_disjoint, suppress
+from napari_what_where.segments.objects.selection import best_disjoint, suppress
 
 
 def random_tree(leaves: int, rng: np.random.Generator) -> np.ndarray:

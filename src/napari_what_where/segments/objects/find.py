@@ -9,10 +9,10 @@ import numpy as np
 from napari_what_where.grids import area_mean, fit_within
 from napari_what_where.image import WORKING_SIZE
 from napari_what_where.progress import Progress, Report, checkpoints, ignore_progress
-from napari_what_where.segments.crowds import basin_candidates
 from napari_what_where.segments.features import Recipe
-from napari_what_where.segments.regions import leaf_features, region_objects
-from napari_what_where.segments.shapes import Bounds, Candidate, outline_share
+from napari_what_where.segments.objects.crowds import basin_candidates
+from napari_what_where.segments.objects.regions import leaf_features, region_objects
+from napari_what_where.segments.objects.shapes import Bounds, Candidate, outline_share
 from napari_what_where.segments.superpixels import enlarge, nearest_index
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ def find_objects(
     an agglomerative tree, filters of size and border, silhouettes, suppression of overlaps), with one question
     before it: does the image hold many small objects, brighter or darker than what is between them? Then they are
     found pixel by pixel, in the channel and polarity in which they stand apart best
-    (:func:`~napari_what_where.segments.crowds.basin_candidates`), and if they tile the plane they grow until they
-    meet. If not, the objects are regions of the tree and of k-means
-    (:func:`~napari_what_where.segments.regions.region_objects`).
+    (:func:`~napari_what_where.segments.objects.crowds.basin_candidates`), and if they tile the plane they grow until
+    they meet. If not, the objects are regions of the tree and of k-means
+    (:func:`~napari_what_where.segments.objects.regions.region_objects`).
 
     Parameters
     ----------

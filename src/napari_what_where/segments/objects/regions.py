@@ -11,8 +11,8 @@ from napari_what_where.progress import checkpoint
 from napari_what_where.segments.clusters import kmeans
 from napari_what_where.segments.coordinates import embedding_coordinates
 from napari_what_where.segments.gradients import interpolate
-from napari_what_where.segments.selection import best_disjoint, suppress
-from napari_what_where.segments.shapes import RING, Bounds, box_of, distinctness, outline_share, solidity
+from napari_what_where.segments.objects.selection import best_disjoint, suppress
+from napari_what_where.segments.objects.shapes import RING, Bounds, box_of, distinctness, outline_share, solidity
 
 CLUSTERS = range(2, 10)
 """Numbers of clusters whose components are candidates (Zhang, Yunis & Maire 2024, section 4.3)."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from napari_what_where.progress import checkpoint
-from napari_what_where.segments.basins import BasinTree, basin_tree, noise_level
-from napari_what_where.segments.selection import best_disjoint
-from napari_what_where.segments.shapes import RING, Bounds, Candidate, assess
+from napari_what_where.segments.objects.basins import BasinTree, basin_tree, noise_level
+from napari_what_where.segments.objects.selection import best_disjoint
+from napari_what_where.segments.objects.shapes import RING, Bounds, Candidate, assess
 
 SMOOTHING = 1.0
 """Standard deviation in pixels."""
