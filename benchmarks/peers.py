@@ -77,7 +77,7 @@ def torch_lobpcg(operator: SymmetricOperator, count: int) -> Answer:
     return Answer(values.numpy(), vectors.numpy())
 
 
-def chebyshev(operator: SymmetricOperator, count: int, degree: int = 8, most: int = 100) -> Answer:
+def chebyshev(operator: SymmetricOperator, count: int, most: int = 100) -> Answer:
     """Chebyshev-filtered subspace iteration (Zhou, Saad, Tiago & Chelikowsky 2006), the interval found as it goes."""
     generator = torch.Generator().manual_seed(0)
     width = min(operator.tokens, count + max(8, count // 4))
@@ -94,6 +94,9 @@ def chebyshev(operator: SymmetricOperator, count: int, degree: int = 8, most: in
         # Damp everything below the block's smallest Ritz value; these operators have no large negative eigenvalues.
         high, low = float(values[-1]), -max(1e-3, 0.2 * float(values[-1]))
         centre, radius = (high + low) / 2, (high - low) / 2
+        # A higher degree would lift the first vector so far that the others drown in float32's rounding.
+        lift = np.arccosh(max((float(values[0]) - centre) / radius, 1 + 1e-6))
+        degree = int(np.clip(np.log(1e5) / lift, 1, 12))
         before, now = basis, (image - centre * basis) / radius
         for _ in range(degree - 1):
             before, now = now, 2 / radius * (product64(operator, now) - centre * now) - before

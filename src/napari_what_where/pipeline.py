@@ -33,13 +33,14 @@ class Analysis:
     ``embedding``: the joint eigenvectors; ``tree``: all segmentations, by number of segments; ``provenance``: a
     JSON-ready record of versions, model, options, timings and eigenvalues; ``channels``, (rows, columns, channels)
     float32: the image as it is compared with the embedding, at the working size, of range about [0, 1]; None where
-    edges were not followed.
+    edges were not followed; ``what``: the embedding in which kinds are found, where it is another.
     """
 
     embedding: Embedding
     tree: RegionTree
     provenance: dict[str, Any]
     channels: np.ndarray | None = None
+    what: Embedding | None = None
 
 
 @dataclass
@@ -94,7 +95,7 @@ def analyze(
     from napari_what_where.affinity.joint import check_options, joint_affinity
     from napari_what_where.device import resolve_device
     from napari_what_where.embedding.spectral import check_count, check_method, check_seed, spectral_embedding
-    from napari_what_where.segments.tree import region_tree
+    from napari_what_where.segments.tree import even_image, region_tree
 
     count, seed = check_count(count), check_seed(seed)
     check_method(method)
@@ -120,8 +121,10 @@ def analyze(
         remarks.append(f"Only {embedding.count} eigenvectors: the image has no more tokens.")
     with stopwatch("segments"):
         what = None if pathway == "what" else _what_embedding(activations, count, normalization, target, seed, report)
-        tree = region_tree(embedding, pixels, follow_edges=follow_edges, scale=scale, report=report, what=what)
-        channels = _even_channels(pixels, scale, report) if follow_edges else None
+        channels = even_image(pixels, scale, report)
+        tree = region_tree(
+            embedding, pixels, follow_edges=follow_edges, scale=scale, report=report, what=what, channels=channels
+        )
     options = {
         "backbone": model.info.name,
         "pathway": pathway,
@@ -143,7 +146,7 @@ def analyze(
         "seconds": stopwatch.seconds,
         "remarks": remarks,
     }
-    return Analysis(embedding, tree, provenance, channels)
+    return Analysis(embedding, tree, provenance, channels if follow_edges else None, what)
 
 
 def _what_embedding(
@@ -168,13 +171,6 @@ def _describe_kinds(pathway: str, what: Embedding | None) -> dict[str, Any]:
     if what is None:
         return {"pathway": pathway}
     return {"pathway": "what", "eigenvalues": what.values.tolist()}
-
-
-def _even_channels(pixels: np.ndarray, scale: PerceptualScale, report: Report) -> np.ndarray:
-    from napari_what_where.image import working_channels
-    from napari_what_where.segments.features import even_channels
-
-    return even_channels(working_channels(pixels, scale, report=report, stage="segments"), colour=scale.colour)
 
 
 def _versions() -> dict[str, str]:

@@ -181,6 +181,11 @@ class RegionTree:
         return nodes[np.argsort(self._node_numbers[nodes])]
 
 
+def even_image(pixels: np.ndarray, scale: PerceptualScale, report: Report = ignore_progress) -> np.ndarray:
+    """A checked image as regions are compared in it, at the working size: (rows, columns, channels) float32."""
+    return even_channels(working_channels(pixels, scale, report=report), colour=scale.colour)
+
+
 def region_tree(
     embedding: Embedding,
     image: Any,
@@ -190,6 +195,7 @@ def region_tree(
     report: Report = ignore_progress,
     recipe: Recipe | None = None,
     what: Embedding | None = None,
+    channels: np.ndarray | None = None,
 ) -> RegionTree:
     """Build the tree of regions of an image from its embedding.
 
@@ -213,6 +219,8 @@ def region_tree(
         Weights, for experiments.
     what : Embedding, optional
         Of the *what* pathway, in which kinds are found; by default ``embedding``.
+    channels : (rows, columns, channels) float32, optional
+        The image as :func:`even_image` gives it, where the caller has it already.
 
     Raises
     ------
@@ -229,7 +237,7 @@ def region_tree(
     shape = checked.shape[:2]
     report(Progress("segments", 0, 100))
     scale = scale or PerceptualScale.fit([checked])
-    even = even_channels(working_channels(checked, scale, report=report), colour=scale.colour)
+    even = even_image(checked, scale, report) if channels is None else channels
     report(Progress("segments", 5, 100))
     strength = leaf_strength(even, embedding, follow_edges=follow_edges, recipe=recipe, report=report)
     report(Progress("segments", 10, 100))

@@ -220,7 +220,14 @@ class WhatWhereDock(QWidget):
         def work(report: Report) -> Any:
             from napari_what_where.segments.tree import region_tree
 
-            tree = region_tree(analysis.embedding, source.pixels(), follow_edges=follow_edges, report=report)
+            tree = region_tree(
+                analysis.embedding,
+                source.pixels(),
+                follow_edges=follow_edges,
+                report=report,
+                what=analysis.what,
+                channels=analysis.channels,
+            )
             tree.features(tree.auto_count)
             return tree
 
