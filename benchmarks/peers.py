@@ -77,7 +77,7 @@ def torch_lobpcg(operator: SymmetricOperator, count: int) -> Answer:
     return Answer(values.numpy(), vectors.numpy())
 
 
-def chebyshev(operator: SymmetricOperator, count: int, most: int = 100) -> Answer:
+def chebyshev(operator: SymmetricOperator, count: int, most: int = 40) -> Answer:
     """Chebyshev-filtered subspace iteration (Zhou, Saad, Tiago & Chelikowsky 2006), the interval found as it goes."""
     generator = torch.Generator().manual_seed(0)
     width = min(operator.tokens, count + max(8, count // 4))

@@ -8,7 +8,7 @@ which ours solves beside it.
 
 Angles are the largest principal angle to the reference, in degrees: float64 eigh up to 4096 tokens, eigsh at tolerance
 1e-10 on float64 products beyond. Where λ_k and λ_{k+1} are closer than 1e-3 λ₁ the span itself is not defined, so only
-residuals count. "affinity" is the time to make the operator, "memory" what the solver took at its peak beyond it.
+residuals count. Seconds and mebibytes are of making the operator, and of solving it: what either took at its peak.
 """
 
 from __future__ import annotations
@@ -86,6 +86,8 @@ def cases(tokens: int) -> Iterator[Case]:
     if tokens <= DENSE_REFERENCE:
         products |= {"torch.lobpcg": peers.torch_lobpcg, "torch eigh, float64": peers.dense_eigh}
     few = {"ours": peers.ours, "scipy eigsh (Lanczos)": peers.lanczos}
+    if tokens > DENSE_TOKENS:
+        products = few | {"our block Krylov": peers.block_krylov}
     what = planted(tokens, heads=12, width=64)
     yield Case("cosine, width 768", lambda: joint_affinity([what], "what"), products)
     yield Case("50 neighbours, width 768", lambda: joint_affinity([what], "what", kernel="neighbours"), few)
@@ -132,15 +134,16 @@ def relative_gap(operator: SymmetricOperator, count: int) -> float:
 
 def run_case(case: Case, tokens: int, count: int) -> Iterator[dict]:
     """One row a solver."""
-    started = time.perf_counter()
-    operator = case.make()
-    making = time.perf_counter() - started
+    with peak_memory() as peak:
+        started = time.perf_counter()
+        operator = case.make()
+        made = {"affinity": time.perf_counter() - started, "affinity_memory": peak()}
     form = getattr(operator, "forms", ("",))[0]
     exact = case.make_judge() if case.make_judge and tokens > DENSE_TOKENS else operator
     gap = relative_gap(operator, count)
     truth = reference(exact, count) if gap > 1e-3 else None
     for solver, solve in case.solvers.items():
-        row = {"case": case.name, "form": form, "tokens": tokens, "solver": solver, "gap": gap, "affinity": making}
+        row = {"case": case.name, "form": form, "tokens": tokens, "solver": solver, "gap": gap} | made
         with peak_memory() as peak:
             started = time.perf_counter()
             try:
@@ -167,21 +170,27 @@ def judge(operator: SymmetricOperator, answer: Answer, truth: Answer | None) -> 
 
 def markdown(rows: list[dict]) -> str:
     """A table, one row a solver."""
-    lines = ["| operator | tokens | solver | affinity s | solver s | MiB | products | residual / λ₁ | angle |"]
-    lines.append("|---" * 9 + "|")
+    lines = ["| operator | tokens | solver | affinity s, MiB | solver s, MiB | products | residual / λ₁ | angle |"]
+    lines.append("|---" * 8 + "|")
     for row in rows:
-        making = "in all" if row["solver"].startswith("ncut_pytorch") else f"{row['affinity']:.2f}"
+        alone = row["solver"].startswith("ncut_pytorch")
+        making = "in all" if alone else cost(row["affinity"], row["affinity_memory"])
         name = f"| {row['case']} | {row['tokens']} | {row['solver']} | {making} | "
         if "failed" in row:
-            figures = [f"failed: {row['failed']}", "", "", "", ""]
+            figures = [f"failed: {row['failed']}", "", "", ""]
         else:
             angle = (
                 "no gap" if row["gap"] <= 1e-3 else "no reference" if row["angle"] is None else f"{row['angle']:.1e}°"
             )
-            memory = "" if row["memory"] is None else f"{row['memory'] / 2**20:.0f}"
-            figures = [f"{row['seconds']:.2f}", memory, str(row["products"] or ""), f"{row['residual']:.1e}", angle]
+            spent = cost(row["seconds"], row["memory"])
+            figures = [spent, str(row["products"] or ""), f"{row['residual']:.1e}", angle]
         lines.append(name + " | ".join(figures) + " |")
     return "\n".join(lines)
+
+
+def cost(seconds: float, memory: int | None) -> str:
+    """Seconds, and mebibytes where they are known."""
+    return f"{seconds:.2f}" if memory is None else f"{seconds:.2f}, {memory / 2**20:.0f}"
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from napari_what_where.segments.clusters import (
     indicators,
     kmeans,
 )
+from napari_what_where.segments.tree import region_tree
 
 from .helpers import as_embedding, planted_embedding
 
@@ -62,6 +63,26 @@ class TestPlanted:
         _, embedding = self.embedding(pathway, grids, count)
         # Mixtures along borders of coarse cells can count as one more kind of values.
         assert count_by_eigengap(embedding.sharp_values) - count in ((0, 1) if pathway == "what" else (0,))
+
+
+@pytest.mark.parametrize("pathway", ["where", "what"])
+def test_where_the_softmax_net_finds_the_regions_so_does_the_exact_route(pathway):
+    from napari_what_where.embedding.gradient.optimisation import GradientOptions, optimise
+
+    plan, layers = planted(4, ((16, 16), (8, 8), (4, 4)), noise=0.3)
+    affinity = joint_affinity(layers, pathway, device="cpu")
+    net = optimise(affinity, 4, GradientOptions(steps=400, accumulate=1, width=32, orthogonality_weight=8.0))
+    exact = clusters(spectral_embedding(affinity, 8), 4)
+    assert adjusted_rand_score(plan.ravel(), net.assignment.argmax(dim=1)) >= 0.99
+    assert adjusted_rand_score(plan.ravel(), exact.ravel()) >= 0.99
+
+
+@pytest.mark.parametrize("count", [4, 8, 12])
+def test_a_tree_of_the_embedding_alone_ignores_vectors_beyond_the_gap(count):
+    plan, layers = planted(count, GRIDS["nested"], noise=1.0, seed=2)
+    embedding = spectral_embedding(joint_affinity(layers, "where", device="cpu"), count + 8)
+    tree = region_tree(embedding, np.zeros(plan.shape, np.uint8), follow_edges=False)
+    assert adjusted_rand_score(plan.ravel(), tree.labels(count).ravel()) >= 0.97
 
 
 def test_sharp_vectors_and_only_those_before_the_gap_are_best():

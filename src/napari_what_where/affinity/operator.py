@@ -14,8 +14,9 @@ from napari_what_where.progress import checkpoint
 
 TILE_ELEMENTS = 2**24
 """Entries of a full-rank affinity computed at a time: 64 MB in float32."""
-CACHED_ELEMENTS = 2**19
-"""The same on a CPU, whose caches hold 2 MB: an attention matrix takes a third of the time that large tiles do."""
+CPU_ROWS = 256
+"""Most rows of a tile on a CPU: enough for a product of matrices, few enough to be near the caches while softmax or
+exp() pass over them. Whole matrices take up to three times as long."""
 
 
 def row_tiles(tokens: int, device: torch.device) -> Iterator[slice]:
@@ -23,8 +24,9 @@ def row_tiles(tokens: int, device: torch.device) -> Iterator[slice]:
 
     Work can be stopped between them.
     """
-    elements = min(TILE_ELEMENTS, CACHED_ELEMENTS) if device.type == "cpu" else TILE_ELEMENTS
-    step = max(1, elements // tokens)
+    step = max(1, TILE_ELEMENTS // tokens)
+    if device.type == "cpu":
+        step = min(step, CPU_ROWS)
     for start in range(0, tokens, step):
         checkpoint()
         yield slice(start, min(start + step, tokens))

@@ -74,7 +74,7 @@ def leaf_strength(
 ) -> np.ndarray:
     """Edge strength that leaves are to follow, (rows, columns) float32, from :func:`even_channels`."""
     side = leaf_side(even.shape[:2], recipe.leaves)
-    coordinates = interpolate(embedding_coordinates(embedding), even.shape[:2])
+    coordinates = interpolate(_coordinates(embedding, follow_edges), even.shape[:2])
     if not follow_edges:
         return np.sqrt(wide_squared_gradient(coordinates, side, (0.2,)))
     squared = wide_squared_gradient(coordinates * np.float32(recipe.embedding_edge), side, (0.2,))
@@ -93,7 +93,7 @@ def feature_groups(
     """
     shape = even.shape[0], even.shape[1]
     side = leaf_side(shape, recipe.leaves)
-    coordinates = interpolate(embedding_coordinates(embedding), shape)
+    coordinates = interpolate(_coordinates(embedding, follow_edges), shape)
     yield _group(coordinates, recipe.embedding, recipe.embedding_edge, side, (0.4,))
     if not follow_edges:
         return
@@ -103,6 +103,11 @@ def feature_groups(
         yield _group(soft_bins(channel, BINS), recipe.palette, recipe.palette_edge, side, (0.4, 0.8))
     for sigma in (0.1 * side, 0.2 * side, 0.4 * side):
         yield _group(soft_bins(contrast_level(even, sigma), BINS), recipe.texture, recipe.texture_edge, side, (0.8,))
+
+
+def _coordinates(embedding: Embedding, follow_edges: bool) -> np.ndarray:
+    """Where nothing else is weighed, noise has to be kept out: see ``time`` of :func:`embedding_coordinates`."""
+    return embedding_coordinates(embedding, time=0.5 if follow_edges else 1.0)
 
 
 def _group(
