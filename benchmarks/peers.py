@@ -92,7 +92,8 @@ def chebyshev(operator: SymmetricOperator, count: int, most: int = 40) -> Answer
         if residual <= TOLERANCE * values.abs().max():
             break
         # Damp everything below the block's smallest Ritz value; these operators have no large negative eigenvalues.
-        high, low = float(values[-1]), -max(1e-3, 0.2 * float(values[-1]))
+        high = max(float(values[-1]), 1e-4 * float(values[0]))
+        low = -0.5 * high
         centre, radius = (high + low) / 2, (high - low) / 2
         # A higher degree would lift the first vector so far that the others drown in float32's rounding.
         lift = np.arccosh(max((float(values[0]) - centre) / radius, 1 + 1e-6))

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from environment import describe_environment
+from objects import otsu_watershed
 from tqdm import tqdm
 
 from napari_what_where.evaluation.datasets.bsds import read_annotators
@@ -29,6 +30,8 @@ from napari_what_where.evaluation.hierarchies import COUNTS, Hierarchy, from_tre
 from napari_what_where.evaluation.measures import Scores, Truths, contingency, group, score, truths
 from napari_what_where.evaluation.summary import optimum
 
+SUPERPIXELS = np.unique(np.round(np.geomspace(3, 300, 12)).astype(int))
+DISTANCES = np.array([5, 10, 20, 40, 80, 160])
 SCALES = np.geomspace(50, 3000, 16)
 
 
@@ -65,6 +68,28 @@ def felzenszwalb(prepared: Prepared, least: int) -> Sweep:
 
     return sweep_labels(
         SCALES, lambda scale: segment(prepared.image, scale=scale, sigma=0.8, min_size=least), prepared.truths
+    )
+
+
+def slic(prepared: Prepared) -> Sweep:
+    """SLIC superpixels (Achanta et al. 2012) by scikit-image, over their number."""
+    from skimage.segmentation import slic as segment
+
+    return sweep_labels(
+        SUPERPIXELS, lambda count: segment(prepared.image, n_segments=int(count), start_label=0), prepared.truths
+    )
+
+
+def otsu(prepared: Prepared) -> Sweep:
+    """Otsu's threshold of the lightness and a distance watershed, over its peaks' distance; background counts, too."""
+    from skimage.color import rgb2gray
+    from skimage.measure import label
+
+    grey = rgb2gray(prepared.image)
+    return sweep_labels(
+        DISTANCES,
+        lambda distance: label(otsu_watershed(grey, sigma=2, distance=int(distance)) + 1, connectivity=1) - 1,
+        prepared.truths,
     )
 
 
@@ -121,6 +146,8 @@ def methods(prepared: Prepared) -> Iterator[tuple[str, Callable[[], Sweep]]]:
     yield "Ward tree on the same features, by count", lambda: ward(prepared)
     yield "Felzenszwalb, least 50 pixels", lambda: felzenszwalb(prepared, 50)
     yield "Felzenszwalb, least 200 pixels", lambda: felzenszwalb(prepared, 200)
+    yield "SLIC, by number", lambda: slic(prepared)
+    yield "Otsu + distance watershed", lambda: otsu(prepared)
     if prepared.levels.exists():
         yield "gPb-owt-ucm, published", lambda: sweep_hierarchy(read_ucm(prepared.levels), prepared.truths)
 
