@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import silhouette_samples
 
 from napari_what_where.pipeline import analyze
-from napari_what_where.segments.kinds import _silhouettes, kinds_of, node_means
+from napari_what_where.segments.kinds import _silhouettes, kinds_of, node_kinds, node_means
 from napari_what_where.segments.tree import region_tree
 
 from .helpers import planted_embedding
@@ -94,4 +94,22 @@ def test_they_are_a_column_of_the_features(n):
 
     table = analyze(scene((40, 50), channels=3), count=6).tree.features(n)
     assert table["kind"].shape == table["label"].shape
-    assert table["kind"].min() == 1
+    assert table["kind"].min() >= 1
+
+
+def test_a_region_keeps_its_kind_whatever_else_is_split():
+    from tests.images import scene
+
+    tree = analyze(scene((40, 50), channels=3), count=6).tree
+    before, after = tree.features(6), tree.features(7)
+    same = before["area"] == after["area"][:6]
+    assert same.sum() == 5
+    np.testing.assert_array_equal(before["kind"][same], after["kind"][:6][same])
+
+
+def test_nodes_are_of_the_nearest_kind_of_the_sample(rng):
+    means = rng.normal(size=(20, 3)) + np.repeat([[0, 0, 9], [9, 0, 0]], 10, axis=0)
+    sample = np.arange(0, 20, 2)
+    found = node_kinds(means, np.ones(20), sample)
+    np.testing.assert_array_equal(found[sample], kinds_of(means[sample], np.ones(10)))
+    np.testing.assert_array_equal(found, np.repeat(found[[0, 10]], 10))

@@ -58,6 +58,19 @@ def kinds_of(means: np.ndarray, areas: np.ndarray) -> np.ndarray:
     return _by_area(found, areas)
 
 
+def node_kinds(means: np.ndarray, areas: np.ndarray, sample: np.ndarray) -> np.ndarray:
+    """The kind of every node of a region tree, (nodes,) int64: of those of a ``sample`` of nodes, the nearest.
+
+    ``means`` (nodes, coordinates) and ``areas`` (nodes,) as :func:`kinds_of`; ``sample`` (regions,) int: nodes that
+    tile the image. A region keeps its kind whatever else the image is cut into, and looking it up costs nothing.
+    """
+    kinds = kinds_of(means[sample], areas[sample])
+    member = (kinds == np.arange(1, kinds.max() + 1)[:, None]) * areas[sample]
+    centres = member @ means[sample] / member.sum(axis=1, keepdims=True)
+    # ‖x − c‖² without ‖x‖², which all kinds share.
+    return np.argmin((centres**2).sum(axis=1) - 2 * means @ centres.T, axis=1) + 1
+
+
 def _silhouettes(distances: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """(b − a) / max(a, b) of every point from all distances, 0 where it is alone (Rousseeuw 1987, section 2)."""
     member = labels[:, None] == np.arange(labels.max() + 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +14,7 @@ from napari_what_where.progress import Progress, Report, ignore_progress
 from napari_what_where.segments.consensus import merge_leaves
 from napari_what_where.segments.features import Recipe, even_channels, feature_groups, leaf_strength
 from napari_what_where.segments.graph import region_graph
-from napari_what_where.segments.kinds import kinds_of, node_means
+from napari_what_where.segments.kinds import node_kinds, node_means
 from napari_what_where.segments.statistics import NodeStatistics, node_statistics
 from napari_what_where.segments.superpixels import enlarge, waterpixels
 
@@ -26,6 +26,9 @@ PHOTOGRAPH_RATIO, DATA_RATIO = 2.0, 1.2
 so the contrast of an image does not matter. The former does best on BSDS500, hardly below the best one height; the
 latter is for images that are no colour photographs: they tend to hold many small things alike, where photographs hold
 a few."""
+
+KIND_SAMPLE = 50
+"""Kinds are found among so many regions; all others are of the kind that is nearest."""
 
 FLAT_HEIGHT = 1e-3
 """Regions that differ by less never count for ``"auto"``: rounding alone tells them apart. A constant image's stay
@@ -48,8 +51,8 @@ class RegionTree:
         Sums over each of the 2 L − 1 nodes.
     auto_ratio : float
         How far regions must stand out to count for ``"auto"``.
-    kind_means : (2 L − 1, coordinates) float32 or None
-        Mean *what* coordinates of each node, by which regions are of one kind.
+    kinds : (2 L − 1,) int64 or None
+        1 … K for each node: those alike in *what* they are share it.
 
     Notes
     -----
@@ -63,7 +66,7 @@ class RegionTree:
     heights: np.ndarray
     statistics: NodeStatistics
     auto_ratio: float = PHOTOGRAPH_RATIO
-    kind_means: np.ndarray | None = None
+    kinds: np.ndarray | None = None
 
     @property
     def leaf_count(self) -> int:
@@ -126,14 +129,14 @@ class RegionTree:
         ``label``, ``area`` (pixels); ``bbox_row_min``, ``bbox_column_min``, ``bbox_row_max``, ``bbox_column_max``
         (the maxima exclusive), ``centroid_row``, ``centroid_column`` (pixels); ``eccentricity`` of the ellipse of
         the same second moments, as scikit-image's regionprops; ``embedding_1`` …: mean of each eigenvector;
-        ``kind``: 1 … K, regions alike in *what* they are share it (:func:`~napari_what_where.segments.kinds.kinds_of`).
+        ``kind``: 1 … K, shared by regions alike in *what* they are, the same whatever ``n``.
 
         Raises as :meth:`labels`. Cost: lookups only, milliseconds for a thousand regions.
         """
         nodes = self._nodes(self._check_count(n))
         table = self.statistics.table(nodes)
-        if self.kind_means is not None:
-            table["kind"] = kinds_of(self.kind_means[nodes], self.statistics.areas[nodes])
+        if self.kinds is not None:
+            table["kind"] = self.kinds[nodes]
         return table
 
     def _check_count(self, n: Any) -> int:
@@ -250,5 +253,6 @@ def region_tree(
     statistics = node_statistics(leaves, shape, children, np.asarray(embedding.sharp_vectors))
     report(Progress("segments", 100, 100))
     auto_ratio = PHOTOGRAPH_RATIO if scale.colour else DATA_RATIO
-    kind_means = node_means(leaves, children, what or embedding)
-    return RegionTree(enlarge(leaves, shape), children, heights, statistics, auto_ratio, kind_means)
+    tree = RegionTree(enlarge(leaves, shape), children, heights, statistics, auto_ratio)
+    means = node_means(leaves, children, what or embedding)
+    return replace(tree, kinds=node_kinds(means, statistics.areas, tree._nodes(min(KIND_SAMPLE, tree.leaf_count))))
