@@ -42,6 +42,7 @@ class Case(NamedTuple):
 
     name: str
     count: int
+    seed: int
     plan: np.ndarray
     affinity: JointAffinity
     embedding: Embedding
@@ -70,7 +71,7 @@ def cases(seeds: int) -> Iterator[Case]:
         plan, layers = planted(count, GRIDS[grids], noise, seed)
         affinity = joint_affinity(layers, pathway)
         embedding = spectral_embedding(affinity, count + BEYOND)
-        yield Case(f"{pathway}, noise {noise:g}, {grids}", count, plan, affinity, embedding)
+        yield Case(f"{pathway}, noise {noise:g}, {grids}", count, seed, plan, affinity, embedding)
 
 
 def columns(vectors: np.ndarray) -> np.ndarray:
@@ -96,11 +97,11 @@ METHODS: dict[str, Callable[[Embedding, int], np.ndarray]] = {
 }
 
 
-SOFTMAX = "softmax net (gradient solver)"
-"""As published, 2000 steps accumulated over 20; its channels are its clusters. With the same budget in smaller updates
-in ``SOFTMAX_LONG``."""
-SOFTMAX_LONG = "softmax net, an update a step, 600 steps"
-SOFTMAX_COUNTS = (4, 8)
+SOFTMAX = "softmax net, as published"
+"""2000 steps accumulated over 20; its channels are its clusters. It is slow, so it gets four regions of one seed; and
+so does the same net of half the width with an update a step."""
+SOFTMAX_SMALL = "softmax net, 64 wide, 300 updates"
+SOFTMAX_COUNT = 4
 
 
 def softmax_clusters(case: Case, **options: int) -> np.ndarray:
@@ -133,11 +134,15 @@ def run_planted(seeds: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]
     for case in cases(seeds):
         for method, cut in METHODS.items():
             index = adjusted_rand_score(case.plan.ravel(), cut(case.embedding, case.count))
-            scores.append({"case": case.name, "count": case.count, "method": method, "ari": float(index)})
-        if case.count in SOFTMAX_COUNTS:
-            for method, settings in ((SOFTMAX, {}), (SOFTMAX_LONG, {"steps": 600, "accumulate": 1})):
+            scores.append(
+                {"case": case.name, "count": case.count, "seed": case.seed, "method": method, "ari": float(index)}
+            )
+        if case.count == SOFTMAX_COUNT and case.seed == 0:
+            for method, settings in ((SOFTMAX, {}), (SOFTMAX_SMALL, {"steps": 300, "accumulate": 1, "width": 64})):
                 index = adjusted_rand_score(case.plan.ravel(), softmax_clusters(case, **settings))
-                scores.append({"case": case.name, "count": case.count, "method": method, "ari": float(index)})
+                scores.append(
+                    {"case": case.name, "count": case.count, "seed": case.seed, "method": method, "ari": float(index)}
+                )
         for rule, choose in RULES.items():
             found = choose(case.embedding)
             numbers.append({"case": case.name, "count": case.count, "rule": rule, "found": int(found)})
@@ -181,7 +186,7 @@ def scores_table(scores: list[dict[str, Any]]) -> str:
     names = sorted({row["case"].rsplit(",", 1)[0] for row in scores})
     lines = []
     for method in dict.fromkeys(row["method"] for row in scores):
-        line = [f"{method}, {' or '.join(map(str, SOFTMAX_COUNTS))} regions" if "softmax" in method else method]
+        line = [f"{method}, {SOFTMAX_COUNT} regions" if "softmax" in method else method]
         for name in names:
             some = [r["ari"] for r in scores if r["method"] == method and r["case"].startswith(name + ",")]
             line.append(f"{np.mean(some):.3f} ({np.min(some):.3f})")
@@ -191,14 +196,15 @@ def scores_table(scores: list[dict[str, Any]]) -> str:
 
 def against_softmax(scores: list[dict[str, Any]]) -> str:
     """Where the softmax net finds the regions, does the exact route?"""
-    of = {method: [row["ari"] for row in scores if row["method"] == method] for method in (SOFTMAX, SOFTMAX_LONG)}
-    exact = [row["ari"] for row in scores if row["method"] == "cluster_qr, sharp" and row["count"] in SOFTMAX_COUNTS]
-    best = np.maximum(of[SOFTMAX], of[SOFTMAX_LONG])
-    solved = np.array(exact)[best >= 0.99]
+    net, small = ([row["ari"] for row in scores if row["method"] == method] for method in (SOFTMAX, SOFTMAX_SMALL))
+    first = [row for row in scores if row["seed"] == 0 and row["count"] == SOFTMAX_COUNT]
+    exact = np.array([row["ari"] for row in first if row["method"] == "cluster_qr, sharp"])
+    best = np.maximum(net, small)
+    solved = exact[best >= 0.99]
     least = f", at least {solved.min():.3f}" if len(solved) else ""
     return (
         f"Of {len(best)} cases the softmax net reaches an ARI of .99 in {len(solved)}; the exact route in "
-        f"{int((solved >= 0.99).sum())} of those{least}, and in {int((np.array(exact) >= 0.99).sum())} of all."
+        f"{int((solved >= 0.99).sum())} of those{least}, and in {int((exact >= 0.99).sum())} of all."
     )
 
 
