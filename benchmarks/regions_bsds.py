@@ -30,9 +30,9 @@ from napari_what_where.evaluation.hierarchies import COUNTS, Hierarchy, from_tre
 from napari_what_where.evaluation.measures import Scores, Truths, contingency, group, score, truths
 from napari_what_where.evaluation.summary import optimum
 
-SUPERPIXELS = np.unique(np.round(np.geomspace(3, 300, 12)).astype(int))
+SUPERPIXELS = np.unique(np.round(np.geomspace(3, 300, 8)).astype(int))
 DISTANCES = np.array([5, 10, 20, 40, 80, 160])
-SCALES = np.geomspace(50, 3000, 16)
+SCALES = np.geomspace(50, 3000, 9)
 
 
 class Sweep(NamedTuple):
