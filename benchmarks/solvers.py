@@ -6,9 +6,10 @@ Peers: SciPy's eigsh (Lanczos) and lobpcg, torch.lobpcg and a dense decompositio
 subspace iteration, and ncut_pytorch, if it is installed, which solves an affinity of its own: the Gaussian kernel,
 which ours solves beside it.
 
-Angles are the largest principal angle to the reference, in degrees: float64 eigh up to 4096 tokens, eigsh at tolerance
-1e-10 on float64 products beyond. Where λ_k and λ_{k+1} are closer than 1e-3 λ₁ the span itself is not defined, so only
-residuals count. Seconds and mebibytes are of making the operator, and of solving it: what either took at its peak.
+Angles are the largest principal angle to the reference, in degrees: float64 eigh up to 4096 tokens; beyond, eigsh at
+tolerance 1e-10 on float64 products, or the components of a sparse graph. Where λ_k and λ_{k+1} are closer than 1e-3 λ₁
+the span itself is not defined, so only residuals count. Seconds and mebibytes are of making the operator, and of
+solving it: what either took at its peak.
 """
 
 from __future__ import annotations
@@ -27,12 +28,14 @@ import torch
 from environment import describe_environment, peak_memory
 from peers import Answer
 from scipy.linalg import subspace_angles
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from napari_what_where.activations.types import TokenActivations
 from napari_what_where.affinity.cosine import unit_values
-from napari_what_where.affinity.joint import joint_affinity
-from napari_what_where.affinity.operator import SymmetricOperator
+from napari_what_where.affinity.joint import JointAffinity, joint_affinity
+from napari_what_where.affinity.operator import Normalized, SymmetricOperator
 
 DENSE_REFERENCE = 4096
 DENSE_TOKENS = 16384
@@ -44,9 +47,9 @@ class Case(NamedTuple):
     """An operator to solve, and by whom."""
 
     name: str
-    make: Callable[[], SymmetricOperator]
+    make: Callable[[], JointAffinity]
     solvers: Solvers
-    make_judge: Callable[[], SymmetricOperator] | None = None
+    make_judge: Callable[[], JointAffinity] | None = None
     """The operator that answers are judged by, where ``make`` gives an approximation of it."""
 
 
@@ -110,8 +113,8 @@ def cases(tokens: int) -> Iterator[Case]:
         yield Case("attention, matrix-free", lambda: joint_affinity([where], "where", form="matrix-free"), few)
 
 
-def reference(operator: SymmetricOperator, count: int) -> Answer | None:
-    """Eigenvectors in float64; None where the operator has no form that could be had in float64."""
+def reference(operator: JointAffinity, count: int) -> Answer | None:
+    """Eigenvectors in float64; None where there is no way to them."""
     if operator.tokens <= DENSE_REFERENCE:
         return peers.dense_eigh(operator, count)
     factor = operator.factor()
@@ -120,10 +123,28 @@ def reference(operator: SymmetricOperator, count: int) -> Answer | None:
         linear = LinearOperator(operator.shape, matvec=lambda x: wide @ (wide.T @ x), dtype=np.float64)
     elif operator.tokens <= DENSE_TOKENS:
         linear = operator.dense().double().numpy()
+    elif "sparse" in operator.forms:
+        return component_vectors(operator.terms[0].operator, count)
     else:
         return None
-    values, vectors = eigsh(linear, count, which="LA", tol=1e-10, v0=np.ones(operator.tokens))
+    start = np.random.default_rng(1).normal(size=operator.tokens)
+    values, vectors = eigsh(linear, count, which="LA", tol=1e-10, v0=start)
     return Answer(values[::-1], vectors[:, ::-1])
+
+
+def component_vectors(normalized: Normalized, count: int) -> Answer | None:
+    """D^½ times the indicators of the components of a graph of neighbours, if there are ``count`` of them.
+
+    These are its eigenvectors of eigenvalue 1 (von Luxburg 2007, proposition 4). eigsh in float64 would not do: without
+    rounding a single vector never sees the copies of a repeated eigenvalue.
+    """
+    entries = normalized.operator.matrix  # type: ignore[attr-defined]
+    adjacency = csr_array((entries.values().double().numpy(), entries.indices().numpy()), shape=normalized.shape)
+    components, component = connected_components(adjacency, directed=False)
+    if components != count:
+        return None
+    vectors = np.sqrt(adjacency.sum(axis=1))[:, None] * (component[:, None] == np.arange(count))
+    return Answer(np.ones(count), vectors / np.linalg.norm(vectors, axis=0))
 
 
 def relative_gap(operator: SymmetricOperator, count: int) -> float:
@@ -175,7 +196,10 @@ def markdown(rows: list[dict]) -> str:
     for row in rows:
         alone = row["solver"].startswith("ncut_pytorch")
         making = "in all" if alone else cost(row["affinity"], row["affinity_memory"])
-        name = f"| {row['case']} | {row['tokens']} | {row['solver']} | {making} | "
+        solver = (
+            f"{row['solver']}, {row['form']}" if row["form"].startswith("landmarks") and not alone else row["solver"]
+        )
+        name = f"| {row['case']} | {row['tokens']} | {solver} | {making} | "
         if "failed" in row:
             figures = [f"failed: {row['failed']}", "", "", ""]
         else:
