@@ -98,12 +98,13 @@ have no matrix.
 
 {solvers}
 
-Kept: the Gram matrix where there is a factor of rank up to 1024, a full decomposition up to 1024 tokens, a block Krylov
-space beyond. Lanczos (eigsh) spends the fewest products and is as fast or faster on dense matrices, but one vector at a
-time sees copies of an eigenvalue only through rounding (of twenty components of a graph of neighbours it found
-fifteen when products were float64), works on the CPU alone, and is several times slower where products
-are cheaper in blocks: attention without a matrix, neighbours. LOBPCG needs more products and at times stops short.
-Chebyshev filters are as fast where there is a gap below the block, and do not converge where there is none.
+Kept: the Gram matrix where there is a factor of rank up to 1024, a full decomposition up to 1024 tokens, a block
+Krylov space beyond. Lanczos (eigsh) spends the fewest products and is as fast or faster on dense matrices, but one
+vector at a time sees copies of an eigenvalue only through rounding (tried by hand at 4096 tokens: of twenty
+components of a graph of neighbours it found fifteen when products were float64), works on the CPU alone, and is
+several times slower where products are cheaper in blocks: attention without a matrix, neighbours. LOBPCG needs more
+products and at times stops short. Chebyshev filters are as fast where there is a gap below the block, and do not
+converge where there is none.
 
 ncut_pytorch solves the exponential kernel, so it is judged by that. At 65,536 tokens ours approximates it from
 landmarks; a kernel this sharp on values this noisy is close to the identity, which no low rank comes near: the trace
