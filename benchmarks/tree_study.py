@@ -124,7 +124,7 @@ def coverings(leaves: np.ndarray, merged: tuple[np.ndarray, np.ndarray], prepare
     from napari_what_where.segments.statistics import node_statistics
 
     statistics = node_statistics(leaves, leaves.shape, merged[0], np.zeros((0, 1, 1)))
-    tree = RegionTree(leaves, *merged, statistics)
+    tree = RegionTree(leaves, leaves.shape, *merged, statistics)
     return [
         np.array([scores.covering for scores in from_tree(tree, by).scores(prepared.truths)])
         for by in ("height", "count")

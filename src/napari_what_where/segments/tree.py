@@ -41,8 +41,10 @@ class RegionTree:
 
     Attributes
     ----------
-    leaves : (rows, columns) int32
-        The leaf 0 … L − 1 of each pixel.
+    working_leaves : (working_rows, working_columns) int32
+        The leaf 0 … L − 1 of each pixel of the plane on which regions were found: the image, or smaller.
+    shape : (rows, columns)
+        Of the image.
     children : (L − 1, 2) int64
         Merge i joins nodes ``children[i]`` into node L + i; nodes below L are leaves.
     heights : (L − 1,) float64
@@ -61,12 +63,18 @@ class RegionTree:
     whatever was asked before.
     """
 
-    leaves: np.ndarray
+    working_leaves: np.ndarray
+    shape: tuple[int, int]
     children: np.ndarray
     heights: np.ndarray
     statistics: NodeStatistics
     auto_ratio: float = PHOTOGRAPH_RATIO
     kinds: np.ndarray | None = None
+
+    @cached_property
+    def leaves(self) -> np.ndarray:
+        """The leaf 0 … L − 1 of each pixel of the image, (rows, columns) int32; kept once it was asked for."""
+        return enlarge(self.working_leaves, self.shape)
 
     @property
     def leaf_count(self) -> int:
@@ -253,6 +261,6 @@ def region_tree(
     statistics = node_statistics(leaves, shape, children, np.asarray(embedding.sharp_vectors))
     report(Progress("segments", 100, 100))
     auto_ratio = PHOTOGRAPH_RATIO if scale.colour else DATA_RATIO
-    tree = RegionTree(enlarge(leaves, shape), children, heights, statistics, auto_ratio)
+    tree = RegionTree(leaves, (shape[0], shape[1]), children, heights, statistics, auto_ratio)
     means = node_means(leaves, children, what or embedding)
     return replace(tree, kinds=node_kinds(means, statistics.areas, tree._nodes(min(KIND_SAMPLE, tree.leaf_count))))

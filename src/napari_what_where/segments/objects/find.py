@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_what_where.grids import area_mean, fit_within
-from napari_what_where.image import WORKING_SIZE
+from napari_what_where.grids import area_mean
 from napari_what_where.progress import Progress, Report, checkpoints, ignore_progress
 from napari_what_where.segments.features import Recipe
 from napari_what_where.segments.objects.crowds import basin_candidates
 from napari_what_where.segments.objects.regions import leaf_features, region_objects
 from napari_what_where.segments.objects.shapes import Bounds, Candidate, outline_share
-from napari_what_where.segments.superpixels import enlarge, nearest_index
+from napari_what_where.segments.superpixels import enlarge
 
 if TYPE_CHECKING:
     from napari_what_where.pipeline import Analysis
@@ -81,9 +80,8 @@ def find_objects(
     core, of which colour takes the longer, and at most about ten for larger ones, which are worked on at 1024 pixels.
     """
     _check(analysis, smallest_area, largest, overlap, quality)
-    full = analysis.tree.leaves
-    leaves = _sample(full, fit_within((full.shape[0], full.shape[1]), WORKING_SIZE))
-    shrink = leaves.size / full.size
+    leaves, shape = analysis.tree.working_leaves, analysis.tree.shape
+    shrink = leaves.size / (shape[0] * shape[1])
     least = SMALLEST_SHARE * leaves.size if smallest_area is None else smallest_area * shrink
     bounds = Bounds(max(SMALLEST, least), largest * leaves.size, 0.25 if touching_border else 0.0)
     with checkpoints(report, Progress("objects", 0, 0)):
@@ -92,7 +90,7 @@ def find_objects(
             labels = _crowd(analysis.channels, bounds, CROWD_QUALITY if quality is None else quality, report)
         if labels is None:
             labels = _regions(analysis, leaves, bounds, REGION_QUALITY if quality is None else quality, overlap)
-        return enlarge(_tidy(labels, bounds), (full.shape[0], full.shape[1]))
+        return enlarge(_tidy(labels, bounds), shape)
 
 
 def _check(analysis: Any, smallest_area: Any, largest: float, overlap: float, quality: Any) -> None:
@@ -105,14 +103,6 @@ def _check(analysis: Any, smallest_area: Any, largest: float, overlap: float, qu
     for name, value in (("overlap", overlap), ("quality", 0.0 if quality is None else quality)):
         if not 0 <= value <= 1:
             raise ValueError(f"{name} is {value!r}; expected a number from 0 to 1.")
-
-
-def _sample(leaves: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """The leaves on the plane of ``shape`` from which they were enlarged."""
-    if shape == leaves.shape:
-        return leaves
-    rows, columns = (nearest_index(shape[axis], leaves.shape[axis]) for axis in (0, 1))
-    return np.take(leaves, rows, axis=0)[:, columns]
 
 
 def _regions(analysis: Analysis, leaves: np.ndarray, bounds: Bounds, quality: float, overlap: float) -> np.ndarray:
