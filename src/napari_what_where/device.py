@@ -32,14 +32,3 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     if (wanted.index or 0) >= here[wanted.type]:
         raise ValueError(f"device is {device!r}, which this machine does not have; use 'auto' or 'cpu'.")
     return wanted
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that could be allocated now on a device: what the driver, or for CPU and MPS the system, says is free."""
-    import torch
-
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    import psutil
-
-    return int(psutil.virtual_memory().available)

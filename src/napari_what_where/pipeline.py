@@ -14,6 +14,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from napari_what_where.image import PerceptualScale, check_image
+from napari_what_where.memory import explained_memory
 from napari_what_where.progress import Report, ignore_progress
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class _Stopwatch:
         self.seconds[stage] = round(time.perf_counter() - started, 4)
 
 
+@explained_memory()
 def analyze(
     image: Any,
     *,
@@ -87,7 +89,8 @@ def analyze(
     report : function of one Progress
         Called often from the calling thread; may raise ``Cancelled``.
 
-    Raises ``TypeError`` or ``ValueError`` for what is no image or no option. Cost: about two seconds for 400 × 600
+    Raises ``TypeError`` or ``ValueError`` for what is no image or no option, and
+    :class:`~napari_what_where.memory.OutOfMemory` where it does not fit. Cost: about two seconds for 400 × 600
     pixels on two cores with the filters backbone.
     """
     from napari_what_where.activations.backbone import Backbone
@@ -108,7 +111,7 @@ def analyze(
     remarks: list[str] = []
     if (pixels == pixels[:1, :1]).all():
         remarks.append("The image is constant: there is no structure to find, and segments are arbitrary.")
-        warnings.warn(remarks[-1], stacklevel=2)
+        warnings.warn(remarks[-1], stacklevel=3)  # past the decorator
 
     stopwatch = _Stopwatch()
     with stopwatch("activations"):

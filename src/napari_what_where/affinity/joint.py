@@ -21,7 +21,8 @@ from napari_what_where.affinity.operator import (
     degree_scaling,
 )
 from napari_what_where.affinity.pooling import Pooled
-from napari_what_where.device import free_memory, resolve_device
+from napari_what_where.device import resolve_device
+from napari_what_where.memory import free_memory
 from napari_what_where.progress import Progress, Report, checkpoints, ignore_progress
 
 NORMALIZATIONS = ("degree", "none")
