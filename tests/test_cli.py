@@ -17,6 +17,7 @@ import tifffile
 from PIL import Image
 
 from napari_what_where import cli, demonstration, pipeline
+from napari_what_where.batch import plan_stems
 
 
 @pytest.fixture
@@ -75,11 +76,11 @@ def test_objects_are_written_when_asked_for(tmp_path):
 
 def test_objects_never_replace_an_image(tmp_path):
     images = [str(tmp_path / name) for name in ("a.png", "a_objects.tif")]
-    assert cli.plan_stems(images, str(tmp_path), ["tiff"], objects=True) == [
-        (images[0], "a-2"),
-        (images[1], "a_objects"),
+    assert plan_stems(images, str(tmp_path), ["tiff"], objects=True) == [
+        (Path(images[0]), "a-2"),
+        (Path(images[1]), "a_objects"),
     ]
-    assert cli.plan_stems(images, str(tmp_path), ["tiff"]) == [(images[0], "a"), (images[1], "a_objects")]
+    assert [stem for _, stem in plan_stems(images, str(tmp_path), ["tiff"])] == ["a", "a_objects"]
 
 
 def test_labels_keep_the_size_of_a_pixel(tmp_path, rng):
@@ -137,7 +138,7 @@ def test_one_stem_twice_becomes_two(two_halves, tmp_path):
     ],
 )
 def test_stems_never_meet_nor_replace_an_image(images, stems):
-    assert [stem for _, stem in cli.plan_stems(images, "out", ("tiff",))] == stems
+    assert [stem for _, stem in plan_stems(images, "out", ("tiff",))] == stems
 
 
 def test_a_second_run_replaces_the_first(two_halves, tmp_path):

@@ -10,13 +10,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_what_where.evaluation.command import add_evaluate, run_evaluate
-from napari_what_where.terminal import PROGRAM, complain, one_line, progress_bar, warnings_in_one_line
+from napari_what_where.terminal import PROGRAM, complain, one_line, progress_bar, tell, warnings_in_one_line
 
 if TYPE_CHECKING:
     from napari_what_where.activations.backbone import Backbone
@@ -83,8 +83,16 @@ def _add_segment(commands: Any, analysis: argparse.ArgumentParser) -> None:
     add = segment.add_argument
     add("images", metavar="IMAGE", nargs="+", help="TIFF, PNG, JPEG, …: (rows, columns), with channels if any")
     add("--out", metavar="DIR", required=True, help="folder for the results; made if missing")
-    add("--format", metavar="NAMES", type=_formats, default=("tiff",), help="of labels: tiff, png or tiff,png")
+    add("--format", metavar="NAMES", type=_formats, default=("tiff",), dest="formats", help="tiff, png or tiff,png")
     add("--objects", action="store_true", help="write DIR/STEM_objects.EXT too: what stands apart, 0 = background")
+    add("--resume", action="store_true", help="skip images that have these very results already")
+    add("--select", metavar="INDEX", type=_select, help="part of each file as stored, like --select=3,:,: for a plane")
+    add("--channel-axis", metavar="N", type=int, help="axis of what is selected that holds channels; -1 is the last")
+    add = segment.add_argument_group("more of the analysis").add_argument
+    add("--smallest-object", metavar="PX", type=_diameter, help="diameter in pixels of the smallest thing of interest")
+    add("--normalization", choices=("degree", "none"), default="degree", help="of the affinity (default: %(default)s)")
+    add("--no-edges", action="store_false", dest="follow_edges", help="segments from the embedding alone")
+    add("--seed", metavar="N", type=int, default=0, help="of the solver (default: %(default)s)")
     segment.set_defaults(run=_segment)
 
 
@@ -98,99 +106,65 @@ def _segments(text: str) -> int | str:
     return text if text == "auto" else _positive(text)
 
 
+def _diameter(text: str) -> float:
+    value = _checked(float, text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"received {text!r}; expected a diameter in pixels, above 0")
+    return float(value)
+
+
 def _formats(text: str) -> tuple[str, ...]:
     from napari_what_where.export import parse_formats
 
+    return tuple(_checked(parse_formats, text))
+
+
+def _select(text: str) -> Any:
+    from napari_what_where.indexing import parse_select
+
+    return _checked(parse_select, text)
+
+
+def _checked(parse: Callable[[str], Any], text: str) -> Any:
+    """What ``parse`` makes of ``text``; its ``ValueError`` as wrong usage."""
     try:
-        return parse_formats(text)
+        return parse(text)
     except ValueError as problem:
         raise argparse.ArgumentTypeError(str(problem)) from None
 
 
 def _segment(options: argparse.Namespace) -> int:
-    plan = plan_stems(options.images, options.out, options.format, objects=options.objects)
-    Path(options.out).mkdir(parents=True, exist_ok=True)
-    backbone = _load_backbone(options)
-    failed = 0
-    for path, stem in plan:
-        try:
-            print(_segment_one(path, stem, backbone, options), flush=True)
-        except BrokenPipeError:
-            raise
-        except Exception as problem:  # one bad image does not stop the rest, whatever is bad about it
-            complain(f"{path}: {one_line(problem)}")
-            failed += 1
-    return 1 if failed else 0
+    from napari_what_where.batch import BatchSettings, FileResult, run_batch
 
+    names = iter(options.images)
 
-def plan_stems(
-    images: Sequence[str], out: str, formats: Sequence[str], *, objects: bool = False
-) -> list[tuple[str, str]]:
-    """Each image with the stem of its results: its own, or STEM-2, STEM-3, … where that is taken.
+    def show(result: FileResult) -> None:
+        name = next(names)
+        if result.status == "failed":
+            complain(f"{name}: {result.message}")
+        else:
+            spent = f"{result.seconds:.1f} s" if result.status == "done" else result.message
+            tell(f"{name} -> {result.written[0]} ({spent})")
 
-    A stem is taken by an earlier image (names that differ in case alone are one, as on some disks) and by results
-    that would replace one of the images.
-    """
-    from napari_what_where.export import output_paths
-
-    inputs = {os.path.realpath(image) for image in images}
-    taken: set[str] = set()
-    plan = []
-    for image in images:
-        own = Path(image).stem
-        stem, number = own, 1
-        while stem.casefold() in taken or any(
-            os.path.realpath(path) in inputs for path in output_paths(out, stem, formats, objects=objects)
-        ):
-            number += 1
-            stem = f"{own}-{number}"
-        taken.add(stem.casefold())
-        plan.append((image, stem))
-    return plan
+    settings = BatchSettings(**{field.name: getattr(options, field.name) for field in fields(BatchSettings)})
+    with progress_bar(PROGRAM) as report:
+        results = run_batch(
+            options.images,
+            options.out,
+            settings,
+            select=options.select,
+            channel_axis=options.channel_axis,
+            resume=options.resume,
+            report=report,
+            on_result=show,
+        )
+    return 1 if any(result.status == "failed" for result in results) else 0
 
 
 def _load_backbone(options: argparse.Namespace) -> Backbone:
-    """The backbone asked for, able to give the pathway, on a device that is there; else an exception that says so."""
-    from napari_what_where.activations.registry import load_backbone
-    from napari_what_where.device import resolve_device
+    from napari_what_where.batch import BatchSettings, ready_backbone
 
-    resolve_device(options.device)
-    backbone = load_backbone(options.backbone)
-    backbone.check_pathway(options.pathway)
-    return backbone
-
-
-def _segment_one(path: str, stem: str, backbone: Backbone, options: argparse.Namespace) -> str:
-    """Read, analyse and save one image; return the line that says so."""
-    from napari_what_where.export import save_analysis
-    from napari_what_where.pipeline import analyze
-    from napari_what_where.reading import read_image
-    from napari_what_where.segments.objects.find import find_objects
-
-    started = time.perf_counter()
-    image = read_image(path)
-    with progress_bar(stem) as report:
-        analysis = analyze(
-            image.pixels,
-            backbone=backbone,
-            pathway=options.pathway,
-            count=options.count,
-            device=options.device,
-            report=report,
-        )
-        objects = find_objects(analysis, report=report) if options.objects else None
-    written = save_analysis(
-        analysis,
-        options.out,
-        stem,
-        objects=objects,
-        segments=options.segments,
-        formats=options.format,
-        pixel_size=image.pixel_size,
-        units=image.units,
-        source=Path(path).name,
-    )
-    return f"{path} -> {written[0]} ({time.perf_counter() - started:.1f} s)"
+    return ready_backbone(BatchSettings(backbone=options.backbone, pathway=options.pathway, device=options.device))
 
 
 def _evaluate(options: argparse.Namespace) -> int:

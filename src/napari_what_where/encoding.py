@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -41,6 +42,14 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def leftovers(path: str | os.PathLike[str]) -> list[Path]:
+    """Temporary files that :func:`atomic_path` could not remove, as its process was killed while it wrote ``path``."""
+    target = Path(os.path.realpath(path))
+    # Two names where one block wrote into the temporary file of another.
+    name = re.compile(rf"\.{{1,2}}{re.escape(target.stem[:80])}(\.[0-9a-f]{{12}}){{1,2}}{re.escape(target.suffix)}")
+    return [each for each in target.parent.iterdir() if name.fullmatch(each.name)]
 
 
 def label_dtype(labels: np.ndarray, format: str) -> np.dtype:

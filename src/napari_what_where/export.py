@@ -188,7 +188,9 @@ def save_analysis(
     }
     with ExitStack() as together:
         # Each file is complete under its temporary name before the first one is moved to its place.
-        *images, eigenvectors, provenance = [together.enter_context(atomic_path(path)) for path in paths]
+        # Those entered last are moved first: the record comes when all that it vouches for is there.
+        provenance, eigenvectors, *images = [together.enter_context(atomic_path(path)) for path in reversed(paths)]
+        images.reverse()
         for index, path in enumerate(images):
             write_labels(path, masks[index * len(masks) // len(images)], pixel_size=size, units=units)
         write_eigenvectors(eigenvectors, embedding.vectors, values=embedding.values, pixel_size=token, units=units)

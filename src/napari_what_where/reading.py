@@ -1,4 +1,4 @@
-"""One image from a file, as (rows, columns[, channels]) pixels with the size of a pixel where the file says it."""
+"""Images from files: one plane, or part of a stack, with the size of a pixel where the file says it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,22 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from napari_what_where.indexing import Select, full_index, select_plane
+
 if TYPE_CHECKING:
     import tifffile
 
 _TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".lsm", ".stk", ".svs", ".qptiff")
+_PILLOW_SUFFIXES = (
+    ".png", ".apng", ".jpg", ".jpeg", ".jfif", ".jp2", ".bmp", ".gif", ".webp", ".avif", ".tga", ".pbm", ".pgm", ".ppm",
+    ".pnm",
+)  # fmt: skip
+READABLE_SUFFIXES = (*_TIFF_SUFFIXES, ".npy", *_PILLOW_SUFFIXES)
+"""What images are called, in lower case; others that Pillow reads are read, too, when they are named."""
+
 _UNITS = {"um": "micrometer", "µm": "micrometer", "\\u00B5m": "micrometer", "micron": "micrometer", "nm": "nanometer"}
 _UNITS |= {"mm": "millimeter", "cm": "centimeter", "m": "meter"}
-_ONE_PLANE = "expected one plane of (rows, columns[, channels]). Save the plane you want as a file of its own"
+_ONE_PLANE = "expected one plane of (rows, columns[, channels]). Select one, or save it as a file of its own"
 
 
 class ImageFile(NamedTuple):
@@ -41,16 +50,78 @@ def read_image(path: str | os.PathLike[str]) -> ImageFile:
     ValueError
         It is no image, or holds more than one plane.
     """
-    file = Path(path)
-    if file.is_dir():
-        raise IsADirectoryError("is a folder; expected an image file")
-    if not file.exists():
-        raise FileNotFoundError("there is no such file")
+    file = _existing(path)
     if file.suffix.lower() in _TIFF_SUFFIXES:
         return _read_tiff(file)
     if file.suffix.lower() == ".npy":
         return ImageFile(np.load(file, allow_pickle=False))
     return ImageFile(_read_with_pillow(file))
+
+
+def read_array(path: str | os.PathLike[str]) -> np.ndarray:
+    """The one array that a file holds, with all axes as stored but those of length 1 in a TIFF.
+
+    As ``tifffile.imread``, ``numpy.load`` and Pillow give it: colours last, several frames first. Uncompressed TIFF
+    and NPY files are mapped, read-only: only what is taken of them is read. Raises as :func:`read_image`.
+    """
+    return _read_stored(_existing(path))[0]
+
+
+def read_plane(
+    path: str | os.PathLike[str], select: Select | None = None, channel_axis: int | None = None
+) -> ImageFile:
+    """What :func:`read_image` reads, or, told which part, that part of :func:`read_array`.
+
+    See :func:`~napari_what_where.indexing.select_plane`. The size of a pixel stays with planes along the rows and
+    columns of the file. Raises what these three raise.
+    """
+    if select is None and channel_axis is None:
+        return read_image(path)
+    array, axes, pixel_size, units = _read_stored(_existing(path))
+    pixels = select_plane(array, select, channel_axis)
+    index = zip(axes, full_index(array.shape, select), strict=True)
+    left = [(axis, step.step or 1) for axis, step in index if isinstance(step, slice)]
+    if channel_axis is not None:
+        del left[channel_axis]
+    if pixel_size is None or [axis for axis, _ in left[:2]] != ["Y", "X"]:
+        return ImageFile(pixels)
+    return ImageFile(pixels, (pixel_size[0] * abs(left[0][1]), pixel_size[1] * abs(left[1][1])), units)
+
+
+def _existing(path: str | os.PathLike[str]) -> Path:
+    file = Path(path)
+    if file.is_dir():
+        raise IsADirectoryError("is a folder; expected an image file")
+    if not file.exists():
+        raise FileNotFoundError("there is no such file")
+    return file
+
+
+class _Stored(NamedTuple):
+    """An array, a letter for each of its axes, and the size of a pixel along Y and X."""
+
+    array: np.ndarray
+    axes: str
+    pixel_size: tuple[float, float] | None = None
+    units: str | None = None
+
+
+def _read_stored(file: Path) -> _Stored:
+    if file.suffix.lower() in _TIFF_SUFFIXES:
+        import tifffile
+
+        with tifffile.TiffFile(file) as tiff:
+            if len(tiff.series) != 1:
+                raise ValueError(f"holds {len(tiff.series)} images; expected one image or stack")
+            (series,) = tiff.series
+            mapped = series.dataoffset is not None and series.size > 0
+            array = tifffile.memmap(file, series=0, mode="r") if mapped else series.asarray()
+            return _Stored(array, series.axes, *_tiff_scale(tiff))
+    if file.suffix.lower() == ".npy":
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+    else:
+        array = _read_with_pillow(file, frames=True)
+    return _Stored(array, "Q" * array.ndim)
 
 
 def _read_tiff(file: Path) -> ImageFile:
@@ -91,17 +162,20 @@ def _spelt_out(unit: str) -> str:
     return _UNITS.get(unit.replace("μ", "µ"), unit)
 
 
-def _read_with_pillow(file: Path) -> np.ndarray:
-    from PIL import Image, UnidentifiedImageError
+def _read_with_pillow(file: Path, *, frames: bool = False) -> np.ndarray:
+    """The one image of a file; with ``frames`` all of them, one before the other if there are several."""
+    from PIL import Image, ImageSequence, UnidentifiedImageError
 
     with warnings.catch_warnings():
         # Large micrographs are no attack.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
             with Image.open(file) as image:
-                frames = getattr(image, "n_frames", 1)
-                if frames > 1:
-                    raise ValueError(f"holds {frames} frames; {_ONE_PLANE}")
+                count = getattr(image, "n_frames", 1)
+                if count > 1 and frames:
+                    return np.stack([np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(image)])
+                if count > 1:
+                    raise ValueError(f"holds {count} frames; {_ONE_PLANE}")
                 return np.asarray(image.convert(_plain_mode(image)))
         except UnidentifiedImageError:
             raise ValueError("is no image that can be read here; expected TIFF, PNG, JPEG, BMP, WebP or NPY") from None

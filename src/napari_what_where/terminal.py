@@ -6,7 +6,9 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
+
+from napari_what_where.failures import explain
 
 PROGRAM = "what-where"
 
@@ -34,20 +36,25 @@ def progress_bar(title: str) -> Iterator[Any]:
 
 
 def complain(message: str) -> None:
-    """One line on standard error."""
-    print(f"{PROGRAM}: {message}", file=sys.stderr, flush=True)
+    """One line on standard error, above the progress bar if there is one."""
+    _say(f"{PROGRAM}: {message}", sys.stderr)
+
+
+def tell(message: str) -> None:
+    """One line of results on standard output, likewise."""
+    _say(message, sys.stdout)
+
+
+def _say(line: str, stream: TextIO) -> None:
+    from tqdm import tqdm
+
+    with tqdm.external_write_mode(stream):
+        print(line, file=stream, flush=True)
 
 
 def one_line(problem: BaseException) -> str:
-    """What an exception says, in one line; with its type where the message alone would not be understood."""
-    text = " ".join(str(problem).split())
-    if isinstance(problem, OSError) and problem.strerror and problem.filename:
-        text = f"{problem.strerror}: {problem.filename}"
-    if isinstance(problem, MemoryError):
-        return f"not enough memory ({text})" if text else "not enough memory"
-    return (
-        text if text and isinstance(problem, OSError | ValueError | TypeError) else f"{type(problem).__name__}: {text}"
-    )
+    """What an exception says, in one line; see :func:`~napari_what_where.failures.explain`."""
+    return explain(problem)
 
 
 @contextmanager

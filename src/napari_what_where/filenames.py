@@ -1,0 +1,63 @@
+"""Which files a folder offers, and what the results of each are called."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from napari_what_where.export import output_paths
+from napari_what_where.reading import READABLE_SUFFIXES
+
+_OWN_RESULTS = re.compile(r".*_(labels|objects|eigenvectors)\.(tif|tiff|png)", re.IGNORECASE)
+
+
+def find_images(folder: str | os.PathLike[str]) -> list[Path]:
+    """The image files in a folder, by their suffix, in natural order (2 before 10); not below it.
+
+    Without hidden files and results of ours: NAME_labels, NAME_objects and NAME_eigenvectors as TIFF or PNG.
+    Raises ``OSError`` for what is no folder that can be read.
+    """
+    found = [
+        path
+        for path in Path(folder).iterdir()
+        if path.suffix.lower() in READABLE_SUFFIXES
+        and not path.name.startswith(".")
+        and not _OWN_RESULTS.fullmatch(path.name)
+        and path.is_file()
+    ]
+    return sorted(found, key=lambda path: (_natural(path.name), path.name))
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Digits compare as numbers, before letters."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", name.casefold())
+    return [(int(part), "") if part.isdecimal() and part.isascii() else (-1, part) for part in parts]
+
+
+def plan_stems(
+    images: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    formats: str | Sequence[str],
+    *,
+    objects: bool = False,
+) -> list[tuple[Path, str]]:
+    """Each image with the stem of its results: its own, or STEM-2, STEM-3, … where that is taken.
+
+    A stem is taken by an earlier image (names that differ in case alone are one, as on some disks) and by results
+    that would replace one of the images.
+    """
+    inputs = {os.path.realpath(image) for image in images}
+    taken: set[str] = set()
+    plan = []
+    for image in map(Path, images):
+        stem, number = image.stem, 1
+        while stem.casefold() in taken or any(
+            os.path.realpath(path) in inputs for path in output_paths(out, stem, formats, objects=objects)
+        ):
+            number += 1
+            stem = f"{image.stem}-{number}"
+        taken.add(stem.casefold())
+        plan.append((image, stem))
+    return plan
