@@ -202,7 +202,9 @@ def test_the_provenance_is_complete():
         "follow_edges": True,
         "device": "cpu",
         "seed": 7,
+        "smallest_object": None,
     }
+    assert record["plane"] == {"shape": [40, 50], "leaves": 1500, "tiles": 1}
     assert record["network_layers"] == ["colour", "edges", "texture", "surroundings"]
     assert record["token_grid"] == list(analysis.embedding.grid)
     assert record["eigenvalues"] == analysis.embedding.values.tolist()
@@ -279,6 +281,14 @@ def test_what_is_no_image_is_refused_in_words(image, error, words):
         ({"count": True}, TypeError, "count is True"),
         ({"count": np.True_}, TypeError, "count is"),
         ({"count": None}, TypeError, "count is None"),
+        ({"smallest_object": 0}, ValueError, "smallest_object is 0; expected a diameter in pixels"),
+        ({"smallest_object": -3.5}, ValueError, "smallest_object is -3.5"),
+        ({"smallest_object": float("nan")}, ValueError, "smallest_object is nan"),
+        ({"smallest_object": float("inf")}, ValueError, "smallest_object is inf"),
+        ({"smallest_object": "24"}, TypeError, "smallest_object is '24'"),
+        ({"smallest_object": True}, TypeError, "smallest_object is True"),
+        ({"smallest_object": [24]}, TypeError, "smallest_object is list"),
+        ({"scale": 0.5}, TypeError, "scale is float; expected what PerceptualScale"),
         ({"seed": "lucky"}, TypeError, "seed is 'lucky'"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from scipy import sparse
 
@@ -38,7 +40,54 @@ def area_mean(planes: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     return np.ascontiguousarray(reduced[..., 0] if planes.ndim == 2 else reduced)
 
 
+def area_mean_between(
+    image: np.ndarray, grid: tuple[int, int], rows: tuple[int, int], columns: tuple[int, int], kind: np.dtype
+) -> np.ndarray:
+    """Some rows and columns, from the first to before the second, of what :func:`area_mean` gives of an ``image``.
+
+    Computed in the float ``kind``. Reads only the pixels that these cells touch, some rows at a time.
+    Cost: in proportion to those pixels. Returns (rows, columns[, channels]).
+    """
+    over_rows, top, bottom = _cells(grid[0], image.shape[0], *rows)
+    over_columns, left, right = _cells(grid[1], image.shape[1], *columns)
+    strip = max(1, 2**21 // (right - left))
+    parts = []
+    for first in range(top, bottom, strip):
+        part = image[first : min(first + strip, bottom), left:right].astype(kind)
+        parts.append(_along_columns(over_columns, part))
+    tall = np.concatenate(parts)
+    short = over_rows @ tall.reshape(len(tall), -1)
+    return short.reshape(len(short), *tall.shape[1:])
+
+
+def _along_columns(over_columns: sparse.csr_array, part: np.ndarray) -> np.ndarray:
+    """Means of (rows, columns[, channels]) along columns, in the type of ``part``."""
+    columns = np.moveaxis(part, 1, 0)
+    means = over_columns @ columns.reshape(part.shape[1], -1)
+    return np.moveaxis(means.reshape(-1, *columns.shape[1:]), 0, 1)
+
+
+@lru_cache(maxsize=32)
+def _mean_weights(coarse: int, fine: int) -> sparse.csr_array:
+    return (area_overlap(coarse, fine) * (coarse / fine)).astype(np.float32)
+
+
+def _cells(coarse: int, fine: int, first: int, last: int) -> tuple[sparse.csr_array, int, int]:
+    """Weights of the mean over cells ``first`` … ``last`` − 1, and from where to before where they have pixels."""
+    weights = _mean_weights(coarse, fine)[first:last]
+    start, stop = int(weights.indices.min()), int(weights.indices.max()) + 1
+    return weights[:, start:stop], start, stop
+
+
 def fit_within(shape: tuple[int, int], longest: int) -> tuple[int, int]:
     """The (rows, columns) of ``shape`` shrunk, at its own aspect, until neither side exceeds ``longest``."""
     factor = min(1.0, longest / max(shape))
     return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
+
+
+def lattice(shape: tuple[int, int], count: int) -> tuple[int, int]:
+    """The (rows, columns) of nearly square cells, at most ``count`` of them, that cover ``shape`` pixels."""
+    rows, columns = shape
+    side = max(1.0, (rows * columns / count) ** 0.5)
+    cell_rows = int(np.clip(rows / side, 1, min(rows, count)))
+    return cell_rows, int(np.clip(count // cell_rows, 1, max(1, round(columns / side))))

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from napari_what_where.grids import area_mean, fit_within
+from napari_what_where.object_scale import WORKING_SIZE
 from napari_what_where.progress import Progress, Report, ignore_progress
 
-WORKING_SIZE = 1024
-"""Longest side, in pixels, at which images are analysed; larger ones are averaged down to it first."""
 MAX_DATA_CHANNELS = 6
 """Data images with more channels are projected on this many principal components, so that cost stays bounded."""
 
@@ -82,6 +81,18 @@ def composite_alpha(rgba: np.ndarray) -> np.ndarray:
     return (np.rint(blended) if rgba.dtype.kind in "ui" else blended).astype(rgba.dtype)
 
 
+def data_channels(image: np.ndarray) -> np.ndarray:
+    """(rows, columns, channels) measured data such that it is not taken for colour, whatever it looks like.
+
+    Three channels of 8 bits, or of floats within [0, 1], mean red, green and blue elsewhere, and a fourth is alpha.
+    Eight bits become sixteen, and floats within [0, 1] are multiplied by 256: data is stretched anyway.
+    """
+    if image.dtype == np.uint8:
+        return image.astype(np.uint16)
+    within = image.dtype.kind == "f" and image.size > 0 and image.min() >= 0 and image.max() <= 1
+    return image * image.dtype.type(256) if within else image
+
+
 def is_colour(image: np.ndarray) -> bool:
     """Whether a checked image is red, green and blue: three channels, of 8 bits or floats within [0, 1]."""
     if image.ndim != 3 or image.shape[2] != 3:
@@ -129,22 +140,31 @@ class PerceptualScale:
         components, offset = _principal(scale._stretch(sample))
         return cls(colour=False, low=low, high=high, components=components, offset=offset)
 
+    @property
+    def channels(self) -> int:
+        """How many perceptual channels :meth:`apply` gives."""
+        return len(self.low) if self.components is None else self.components.shape[1]
+
     def apply(self, image: Any) -> np.ndarray:
         """Return the image as (rows, columns, channels) float32 perceptual channels."""
         checked = check_image(image)
+        if self.colour and not is_colour(checked):
+            raise ValueError(
+                f"The image has shape {checked.shape} and dtype {checked.dtype}; expected colour like the "
+                "images this scale was fitted to. Fit a scale to all images together."
+            )
+        count = 1 if checked.ndim == 2 else checked.shape[2]
+        if not self.colour and count != len(self.low):
+            raise ValueError(f"The image has {count} channels; this scale was fitted to {len(self.low)}.")
+        return self.apply_checked(checked)
+
+    def apply_checked(self, part: np.ndarray) -> np.ndarray:
+        """:meth:`apply` to any part of an image that is known to fit."""
         if self.colour:
             from skimage.color import rgb2lab
 
-            if not is_colour(checked):
-                raise ValueError(
-                    f"The image has shape {checked.shape} and dtype {checked.dtype}; expected colour like the "
-                    "images this scale was fitted to. Fit a scale to all images together."
-                )
-            return (rgb2lab(checked) / 100).astype(np.float32)
-        planes = checked[..., None] if checked.ndim == 2 else checked
-        if planes.shape[2] != len(self.low):
-            raise ValueError(f"The image has {planes.shape[2]} channels; this scale was fitted to {len(self.low)}.")
-        stretched = self._stretch(planes)
+            return (rgb2lab(part) / 100).astype(np.float32)
+        stretched = self._stretch(part[..., None] if part.ndim == 2 else part)
         if self.components is None:
             return stretched
         return np.clip(stretched @ self.components + self.offset, 0, 1).astype(np.float32)

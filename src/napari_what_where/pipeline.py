@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from napari_what_where.activations.types import TokenActivations
     from napari_what_where.affinity.joint import JointAffinity
     from napari_what_where.embedding.types import Embedding
+    from napari_what_where.lazy_channels import LazyChannels
+    from napari_what_where.object_scale import WorkingPlane
     from napari_what_where.segments.tree import RegionTree
 
 
@@ -33,15 +35,18 @@ class Analysis:
 
     ``embedding``: the joint eigenvectors; ``tree``: all segmentations, by number of segments; ``provenance``: a
     JSON-ready record of versions, model, options, timings and eigenvalues; ``channels``, (rows, columns, channels)
-    float32: the image as it is compared with the embedding, at the working size, of range about [0, 1]; None where
-    edges were not followed; ``what``: the embedding in which kinds are found, where it is another.
+    float32: the image as it is compared with the embedding, on the working plane, of range about [0, 1]; None where
+    edges were not followed. An array, or for a plane in tiles one that is computed where it is read: see
+    :class:`~napari_what_where.lazy_channels.PlaneChannels`. ``what``: the embedding in which kinds are found, where it
+    is another; ``plane``: what was worked on.
     """
 
     embedding: Embedding
     tree: RegionTree
     provenance: dict[str, Any]
-    channels: np.ndarray | None = None
+    channels: np.ndarray | LazyChannels | None = None
     what: Embedding | None = None
+    plane: WorkingPlane | None = None
 
 
 @dataclass
@@ -69,6 +74,8 @@ def analyze(
     follow_edges: bool = True,
     device: str = "auto",
     seed: int = 0,
+    smallest_object: float | None = None,
+    scale: PerceptualScale | None = None,
     report: Report = ignore_progress,
 ) -> Analysis:
     """Analyse one image: activations → joint affinity → embedding → region tree.
@@ -86,6 +93,12 @@ def analyze(
         See :func:`~napari_what_where.joint_affinity` and :func:`~napari_what_where.spectral_embedding`.
     follow_edges : bool
         Let segments follow the image's edges and colours; else the embedding alone decides.
+    smallest_object : float, optional
+        Diameter of the smallest objects of interest, in pixels of the image: chooses the plane that is worked on and
+        how many leaves it has, see :func:`~napari_what_where.object_scale.plan_plane`. None: one view of the whole
+        image, at most 1024 pixels a side. More than the longest side of the image counts as that.
+    scale : PerceptualScale, optional
+        One intensity scaling for all images of a stack or collection; by default the image's own.
     report : function of one Progress
         Called often from the calling thread; may raise ``Cancelled``.
 
@@ -98,17 +111,22 @@ def analyze(
     from napari_what_where.affinity.joint import check_options, joint_affinity
     from napari_what_where.device import resolve_device
     from napari_what_where.embedding.spectral import check_count, check_method, check_seed, spectral_embedding
+    from napari_what_where.object_scale import check_smallest_object, plan_plane
     from napari_what_where.segments.tree import even_image, region_tree
 
-    count, seed = check_count(count), check_seed(seed)
+    count, seed, smallest = check_count(count), check_seed(seed), check_smallest_object(smallest_object)
+    _check_scale(scale)
     check_method(method)
     model = backbone if isinstance(backbone, Backbone) else load_backbone(backbone)
     model.check_pathway(pathway)
     check_options(pathway, normalization)
     target = resolve_device(device)
     pixels = check_image(image)
-    scale = PerceptualScale.fit([pixels])
+    scale = scale or PerceptualScale.fit([pixels])
+    plane = plan_plane(pixels.shape[:2], smallest)
     remarks: list[str] = []
+    if smallest is not None and smallest > max(pixels.shape[:2]):
+        remarks.append(f"The smallest object, {smallest:g} pixels, is larger than the image; its longest side is used.")
     if (pixels == pixels[:1, :1]).all():
         remarks.append("The image is constant: there is no structure to find, and segments are arbitrary.")
         warnings.warn(remarks[-1], stacklevel=3)  # past the decorator
@@ -124,9 +142,16 @@ def analyze(
         remarks.append(f"Only {embedding.count} eigenvectors: the image has no more tokens.")
     with stopwatch("segments"):
         what = None if pathway == "what" else _what_embedding(activations, count, normalization, target, seed, report)
-        channels = even_image(pixels, scale, report)
+        channels = even_image(pixels, scale, report, plane)
         tree = region_tree(
-            embedding, pixels, follow_edges=follow_edges, scale=scale, report=report, what=what, channels=channels
+            embedding,
+            pixels,
+            follow_edges=follow_edges,
+            scale=scale,
+            report=report,
+            what=what,
+            channels=channels,
+            plane=plane,
         )
     options = {
         "backbone": model.info.name,
@@ -137,6 +162,7 @@ def analyze(
         "follow_edges": bool(follow_edges),
         "device": str(target),
         "seed": seed,
+        "smallest_object": smallest,
     }
     provenance = {
         "made_by": "napari-what-where",
@@ -144,12 +170,21 @@ def analyze(
         "versions": _versions(),
         "image": describe_image(pixels),
         "options": options,
+        "plane": plane.describe(),
         **_describe_answer(affinity, embedding),
         "kinds": _describe_kinds(pathway, what),
         "seconds": stopwatch.seconds,
         "remarks": remarks,
     }
-    return Analysis(embedding, tree, provenance, channels if follow_edges else None, what)
+    return Analysis(embedding, tree, provenance, channels if follow_edges else None, what, plane)
+
+
+def _check_scale(scale: Any) -> None:
+    if scale is not None and not isinstance(scale, PerceptualScale):
+        raise TypeError(
+            f"scale is {type(scale).__name__}; expected what PerceptualScale.fit(images) returns, or None for the "
+            "image's own."
+        )
 
 
 def _what_embedding(

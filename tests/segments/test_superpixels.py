@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_what_where.grids import lattice
 from napari_what_where.image import PerceptualScale, perceptual_channels, working_channels
-from napari_what_where.segments.superpixels import enlarge, lattice, waterpixels
+from napari_what_where.segments.superpixels import enlarge, waterpixels
 
 from .helpers import all_connected
 

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-
-def lattice(shape: tuple[int, int], count: int) -> tuple[int, int]:
-    """The (rows, columns) of nearly square cells, at most ``count`` of them, that cover ``shape`` pixels."""
-    rows, columns = shape
-    side = max(1.0, (rows * columns / count) ** 0.5)
-    cell_rows = int(np.clip(rows / side, 1, min(rows, count)))
-    return cell_rows, int(np.clip(count // cell_rows, 1, max(1, round(columns / side))))
+from napari_what_where.grids import lattice
 
 
 def waterpixels(strength: np.ndarray, count: int, regularity: float) -> np.ndarray:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
 from napari_what_where.embedding.types import Embedding
 from napari_what_where.image import PerceptualScale, check_image, working_channels
+from napari_what_where.lazy_channels import LazyChannels
+from napari_what_where.object_scale import WorkingPlane, plan_plane
 from napari_what_where.progress import Progress, Report, ignore_progress
 from napari_what_where.segments.consensus import merge_leaves
 from napari_what_where.segments.features import Recipe, even_channels, feature_groups, leaf_strength
 from napari_what_where.segments.graph import region_graph
+from napari_what_where.segments.grouping import group_features
 from napari_what_where.segments.kinds import node_kinds, node_means
 from napari_what_where.segments.statistics import NodeStatistics, node_statistics
 from napari_what_where.segments.superpixels import enlarge, waterpixels
@@ -147,6 +150,13 @@ class RegionTree:
             table["kind"] = self.kinds[nodes]
         return table
 
+    def features_of(self, leaf_labels: np.ndarray) -> dict[str, np.ndarray]:
+        """Measures of any grouping of the leaves, as :meth:`features`: one row for each label that is there.
+
+        ``leaf_labels``: (L,) int, 0 for leaves that are left out. ``kind`` is that of most area.
+        """
+        return group_features([self], [leaf_labels])
+
     def _check_count(self, n: Any) -> int:
         wanted = 'expected a number of regions (an int of at least 1) or "auto"'
         if isinstance(n, str):
@@ -192,9 +202,18 @@ class RegionTree:
         return nodes[np.argsort(self._node_numbers[nodes])]
 
 
-def even_image(pixels: np.ndarray, scale: PerceptualScale, report: Report = ignore_progress) -> np.ndarray:
-    """A checked image as regions are compared in it, at the working size: (rows, columns, channels) float32."""
-    return even_channels(working_channels(pixels, scale, report=report), colour=scale.colour)
+def even_image(
+    pixels: np.ndarray, scale: PerceptualScale, report: Report = ignore_progress, plane: WorkingPlane | None = None
+) -> np.ndarray | LazyChannels:
+    """A checked image as regions are compared in it, on its working plane: (rows, columns, channels) float32.
+
+    An array, or, where the plane is worked on in tiles, :class:`~napari_what_where.lazy_channels.LazyChannels`.
+    """
+    plane = plane or plan_plane((pixels.shape[0], pixels.shape[1]))
+    if len(plane.tiles) > 1:
+        return LazyChannels(pixels, scale, plane.shape, partial(even_channels, colour=scale.colour))
+    channels = working_channels(pixels, scale, longest=max(plane.shape), report=report)
+    return even_channels(channels, colour=scale.colour)
 
 
 def region_tree(
@@ -206,7 +225,8 @@ def region_tree(
     report: Report = ignore_progress,
     recipe: Recipe | None = None,
     what: Embedding | None = None,
-    channels: np.ndarray | None = None,
+    channels: np.ndarray | LazyChannels | None = None,
+    plane: WorkingPlane | None = None,
 ) -> RegionTree:
     """Build the tree of regions of an image from its embedding.
 
@@ -231,7 +251,9 @@ def region_tree(
     what : Embedding, optional
         Of the *what* pathway, in which kinds are found; by default ``embedding``.
     channels : (rows, columns, channels) float32, optional
-        The image as :func:`even_image` gives it, where the caller has it already.
+        The image as :func:`even_image` gives it on that plane, where the caller has it already.
+    plane : WorkingPlane, optional
+        On which to work, see :func:`~napari_what_where.object_scale.plan_plane`; by default one view of the image.
 
     Raises
     ------
@@ -248,7 +270,10 @@ def region_tree(
     shape = checked.shape[:2]
     report(Progress("segments", 0, 100))
     scale = scale or PerceptualScale.fit([checked])
-    even = even_image(checked, scale, report) if channels is None else channels
+    plane = plane or plan_plane((shape[0], shape[1]))
+    recipe = recipe if plane.view else replace(recipe, leaves=plane.leaves)
+    even = even_image(checked, scale, report, plane) if channels is None else channels
+    even = even[:, :]
     report(Progress("segments", 5, 100))
     strength = leaf_strength(even, embedding, follow_edges=follow_edges, recipe=recipe, report=report)
     report(Progress("segments", 10, 100))
