@@ -17,7 +17,8 @@ import tifffile
 from PIL import Image
 
 from napari_what_where import cli, demonstration, pipeline
-from napari_what_where.batch import plan_stems
+from napari_what_where.filenames import plan_stems
+from napari_what_where.pipeline import analyze
 
 
 @pytest.fixture
@@ -148,6 +149,22 @@ def test_a_second_run_replaces_the_first(two_halves, tmp_path):
     assert json.loads((tmp_path / "out/halves.json").read_text())["segments"]["asked"] == 3
 
 
+def test_resume_keeps_what_is_there(two_halves, tmp_path, capsys):
+    for flag, says in (([], " s)"), (["--resume"], "done before"), (["--resume", "--seed", "3"], " s)")):
+        assert segment(two_halves, "--out", tmp_path / "out", *flag) == 0
+        assert says in capsys.readouterr().out
+
+
+def test_a_plane_of_a_stack_is_segmented_on_its_own(tmp_path, rng):
+    stack = rng.integers(0, 99, (5, 24, 32), dtype=np.uint8)
+    stack[1, :, 16:] += 150
+    tifffile.imwrite(tmp_path / "a.tif", stack)
+    assert segment(tmp_path / "a.tif", "--out", tmp_path / "whole") == 1
+    assert segment(tmp_path / "a.tif", "--out", tmp_path / "out", "--select", "1,:,4:", "--no-edges") == 0
+    labels = tifffile.imread(tmp_path / "out/a_labels.tif")
+    np.testing.assert_array_equal(labels, analyze(stack[1, :, 4:], count=4, follow_edges=False).tree.labels())
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -176,6 +193,9 @@ def test_what_is_not_available_is_one_line(two_halves, tmp_path, capsys, argumen
         ["segment", "a.png", "--out", "x", "--count", "-1"],
         ["segment", "a.png", "--out", "x", "--format", "jpeg"],
         ["segment", "a.png", "--out", "x", "--pathway", "why"],
+        ["segment", "a.png", "--out", "x", "--select", "3,x"],
+        ["segment", "a.png", "--out", "x", "--smallest-object", "0"],
+        ["segment", "a.png", "--out", "x", "--normalization", "rows"],
     ],
 )
 def test_wrong_usage_ends_with_status_2(arguments, capsys):

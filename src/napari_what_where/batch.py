@@ -188,7 +188,7 @@ class _Run:
             if self.resume and self._is_done(paths, image):
                 status, message = "skipped", "done before, with the same settings"
             else:
-                message = self._analyze_and_save(path, image, stem, report)
+                message = self._analyze_and_save(path, image, stem, paths, report)
         except Cancelled:
             raise
         except Exception as problem:  # one bad image does not stop the rest, whatever is bad about it
@@ -218,7 +218,7 @@ class _Run:
         except (ValueError, KeyError, TypeError):  # no record of ours
             return False
 
-    def _analyze_and_save(self, path: Path, image: ImageFile, stem: str, report: Report) -> str:
+    def _analyze_and_save(self, path: Path, image: ImageFile, stem: str, paths: Sequence[Path], report: Report) -> str:
         """Returns what was found, in words."""
         from napari_what_where.pipeline import analyze
         from napari_what_where.segments.objects.find import find_objects
@@ -227,8 +227,8 @@ class _Run:
         analysis = analyze(image.pixels, **{**settings.analyze_options(), "backbone": self.backbone}, report=report)
         analysis = replace(analysis, provenance={**analysis.provenance, "request": self._request})
         objects = find_objects(analysis, report=report) if settings.objects else None
-        with _without_record(self.out / f"{stem}.json"):
-            paths = save_analysis(
+        with _without_record(paths):
+            save_analysis(
                 analysis,
                 self.out,
                 stem,
@@ -246,18 +246,30 @@ class _Run:
 
 
 @contextmanager
-def _without_record(record: Path) -> Iterator[None]:
-    """Within the block there is no record, which vouches for results that are being replaced; a failure restores it."""
+def _without_record(paths: Sequence[Path]) -> Iterator[None]:
+    """Within the block the last of ``paths``, which vouches for the others, is not there.
+
+    A failure puts it back, unless some of the others have been replaced by then.
+    """
+    record = paths[-1]
     aside = record.with_name(f".{record.name}.before")
+    aside.unlink(missing_ok=True)
+    before = [_stamp(path) for path in paths[:-1]]
     if record.is_file():
         os.replace(record, aside)
     try:
         yield
-        aside.unlink(missing_ok=True)
     except BaseException:
-        if aside.is_file():
+        if aside.is_file() and [_stamp(path) for path in paths[:-1]] == before:
             os.replace(aside, record)
         raise
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What changes when a file is replaced."""
+    return (path.stat().st_ino, path.stat().st_mtime_ns) if path.exists() else None
 
 
 def _describe_scale(image: ImageFile) -> dict[str, Any] | None:

@@ -1,0 +1,254 @@
+"""Many files with one set of settings: whatever stops a run, and wherever, another one completes it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+import napari_what_where as ww
+from napari_what_where import cli, export
+from napari_what_where.batch import BatchSettings, as_command, run_batch
+from napari_what_where.progress import Cancelled
+from napari_what_where.reading import read_image
+
+SETTINGS = BatchSettings(count=4, segments=3)
+
+
+@pytest.fixture
+def folder(tmp_path, rng) -> Path:
+    """Three small images of two tones and noise."""
+    for number in range(3):
+        pixels = rng.integers(0, 60, (24, 32 + number), dtype=np.uint8)
+        pixels[:, 16:] += 150
+        Image.fromarray(pixels).save(tmp_path / f"image{number}.png")
+    return tmp_path
+
+
+def images(folder) -> list[Path]:
+    return sorted(folder.glob("image*.png"))
+
+
+def contents(out) -> dict[str, object]:
+    """All files, without what may differ from run to run: times."""
+    found: dict[str, object] = {}
+    for path in sorted(Path(out).iterdir()):
+        if path.suffix == ".json":
+            record = json.loads(path.read_text())
+            found[path.name] = {key: value for key, value in record.items() if key not in ("seconds", "made_at")}
+        else:
+            found[path.name] = path.read_bytes()
+    return found
+
+
+def statuses(results) -> list[str]:
+    return [result.status for result in results]
+
+
+def test_settings_survive_json():
+    settings = replace(SETTINGS, formats=("png", "tiff"), smallest_object=7.5, segments="auto")
+    assert BatchSettings(**json.loads(json.dumps(asdict(settings)))) == settings
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"segments": 0}, {"segments": "many"}, {"smallest_object": -1.0}, {"formats": ("jpeg",)}]
+)
+def test_settings_that_are_none_are_refused(wrong):
+    with pytest.raises(ValueError, match="expected"):
+        BatchSettings(**wrong)
+
+
+def test_every_file_gets_what_analyze_gives(folder):
+    seen = []
+    results = run_batch(images(folder)[:2], folder / "out", replace(SETTINGS, objects=True), on_result=seen.append)
+    assert results == seen
+    assert statuses(results) == ["done"] * 2
+    for path, result in zip(images(folder)[:2], results, strict=True):
+        analysis = ww.analyze(read_image(path).pixels, count=4)
+        np.testing.assert_array_equal(tifffile.imread(result.written[0]), analysis.tree.labels(3))
+        np.testing.assert_array_equal(tifffile.imread(result.written[1]), ww.find_objects(analysis))
+        assert all(each.is_file() for each in result.written)
+        assert result.message.startswith("3 segments, ")
+
+
+def test_a_second_run_does_nothing_and_a_third_all_of_it(folder):
+    run_batch(images(folder), folder / "out", SETTINGS)
+    before = {path: path.stat().st_mtime_ns for path in (folder / "out").iterdir()}
+    assert statuses(run_batch(images(folder), folder / "out", SETTINGS)) == ["skipped"] * 3
+    assert before == {path: path.stat().st_mtime_ns for path in (folder / "out").iterdir()}
+    assert statuses(run_batch(images(folder), folder / "out", SETTINGS, resume=False)) == ["done"] * 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"segments": 2}, {"seed": 1}, {"formats": ("png",)}, {"follow_edges": False}, {"normalization": "none"}],
+)
+def test_other_settings_are_done_anew(folder, change):
+    first = images(folder)[:1]
+    run_batch(first, folder / "out", SETTINGS)
+    assert statuses(run_batch(first, folder / "out", replace(SETTINGS, **change))) == ["done"]
+
+
+def test_another_image_of_the_same_name_date_and_size_is_done_anew(folder):
+    path = folder / "a.npy"
+    np.save(path, np.eye(24))
+    stat = path.stat()
+    run_batch([path], folder / "out", SETTINGS)
+    np.save(path, np.eye(24)[::-1])
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert path.stat().st_size == stat.st_size
+    assert statuses(run_batch([path], folder / "out", SETTINGS)) == ["done"]
+
+
+@pytest.mark.parametrize("damage", ["missing labels", "no record", "half a record", "a record of something else"])
+def test_results_that_are_not_all_there_are_done_anew(folder, damage):
+    first, record = images(folder)[:1], folder / "out/image0.json"
+    run_batch(first, folder / "out", SETTINGS)
+    complete = contents(folder / "out")
+    if damage == "missing labels":
+        (folder / "out/image0_labels.tif").unlink()
+    elif damage == "no record":
+        record.unlink()
+    else:
+        record.write_text(record.read_text()[:100] if damage == "half a record" else "[]")
+    assert statuses(run_batch(first, folder / "out", SETTINGS)) == ["done"]
+    assert contents(folder / "out") == complete
+
+
+def test_one_bad_image_never_stops_the_rest(folder):
+    (folder / "image1.png").write_text("no image")
+    results = run_batch([*images(folder), folder / "missing.png"], folder / "out", SETTINGS)
+    assert statuses(results) == ["done", "failed", "done", "failed"]
+    assert "no image that can be read" in results[1].message
+    assert results[1].written == ()
+
+
+def test_what_concerns_all_files_is_said_once(folder):
+    for wrong in ({"backbone": "nonesuch"}, {"pathway": "where"}):
+        with pytest.raises(ValueError, match="expected|cannot"):
+            run_batch(images(folder), folder / "out", replace(SETTINGS, **wrong))
+    with pytest.raises(FileExistsError):
+        run_batch(images(folder), images(folder)[0], SETTINGS)
+
+
+def test_stages_count_files_and_tell_what_goes_on_within(folder):
+    stages = []
+    run_batch(images(folder), folder / "out", SETTINGS, report=stages.append)
+    assert [stage for stage in stages if stage.stage.count(":") == 0] == [
+        (f"file {number + 1}/3 image{number}", number, 3) for number in range(3)
+    ]
+    assert any(stage.stage == "file 2/3 image1: segments" for stage in stages)
+
+
+@pytest.mark.parametrize("after", [0, 1, 20, 60, 90])
+def test_cancelled_anywhere_and_taken_up_again_it_is_as_if_never_stopped(folder, after):
+    run_batch(images(folder), folder / "whole", SETTINGS)
+    reports = iter(range(after))
+
+    def stop(_: object) -> None:
+        if next(reports, None) is None:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        run_batch(images(folder), folder / "out", SETTINGS, report=stop)
+    assert len(contents(folder / "out")) % 3 == 0
+    run_batch(images(folder), folder / "out", SETTINGS)
+    assert contents(folder / "out") == contents(folder / "whole")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no POSIX signals")
+@pytest.mark.parametrize("place", ["encoding.write_imagej", "os.replace"])
+def test_killed_while_results_of_other_settings_are_replaced_it_completes(folder, place):
+    """After the kill some files are of the new settings and some of the old: no record may vouch for them."""
+    run_batch(images(folder), folder / "whole", SETTINGS)
+    run_batch(images(folder), folder / "out", replace(SETTINGS, segments=2))
+    code = (
+        "import os, signal\nfrom napari_what_where import encoding, export\n"
+        "from napari_what_where.batch import BatchSettings, run_batch\n"
+        f"whole, calls = {place}, []\n"
+        "def kill(*a, **k):\n    calls.append(1)\n    whole(*a, **k)\n"
+        "    if len(calls) == 6: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"{'export.write_imagej' if 'imagej' in place else place} = kill\n"
+        f"run_batch({list(map(str, images(folder)))!r}, 'out', BatchSettings(**{asdict(SETTINGS)!r}))"
+    )
+    killed = subprocess.run([sys.executable, "-c", code], cwd=folder, check=False, timeout=100)
+    assert killed.returncode == -signal.SIGKILL
+    left = statuses(run_batch(images(folder), folder / "out", SETTINGS))
+    assert left.count("done") >= 1
+    assert contents(folder / "out") == contents(folder / "whole")
+
+
+def test_a_disk_that_is_full_leaves_the_results_that_were_there(folder, monkeypatch):
+    first = images(folder)[:1]
+    run_batch(first, folder / "out", SETTINGS)
+    before = contents(folder / "out")
+
+    def fail(path: Path, *_: object, **__: object) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(export, "write_eigenvectors", fail)
+    (result,) = run_batch(first, folder / "out", SETTINGS, resume=False)
+    assert (result.status, result.message[:16]) == ("failed", "The disk is full")
+    assert contents(folder / "out") == before
+
+
+def test_results_replaced_in_part_are_not_vouched_for(folder, monkeypatch):
+    first = images(folder)[:1]
+    run_batch(first, folder / "out", SETTINGS)
+    whole = os.replace
+
+    def fail(source: object, target: object) -> None:
+        if Path(str(target)).name == "image0_eigenvectors.tif":  # moved after the labels
+            raise PermissionError(13, "Permission denied", str(source), None, str(target))
+        whole(source, target)
+
+    with monkeypatch.context() as within:
+        within.setattr(os, "replace", fail)
+        assert statuses(run_batch(first, folder / "out", replace(SETTINGS, segments=2))) == ["failed"]
+    assert statuses(run_batch(first, folder / "out", SETTINGS)) == ["done"]
+    assert len(list((folder / "out").iterdir())) == 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="quotes for POSIX shells")
+@pytest.mark.parametrize(
+    ("settings", "select", "channel_axis"),
+    [
+        (SETTINGS, (0, slice(1, 3)), 0),
+        (BatchSettings(count=5, follow_edges=False, seed=-3, objects=True), (-1, -2), None),
+        (BatchSettings(count=3, normalization="none", formats=("tiff", "png")), (0, slice(None), slice(2, 22)), 0),
+        (BatchSettings(count=3, segments=5), (1, 0, slice(None), slice(None, None, -1)), None),
+    ],
+)
+def test_the_command_gives_the_same_bit_for_bit(tmp_path, rng, settings, select, channel_axis):
+    stack = rng.integers(0, 9, (2, 3, 24, 32), dtype=np.uint16)
+    stack[:, 1:, 5:15, 8:20] += 900
+    path = tmp_path / "it's a stack; $HOME.tif"
+    tifffile.imwrite(path, stack, imagej=True, metadata={"axes": "ZCYX"})
+    command = as_command(path, settings, tmp_path / "out", select, channel_axis)
+    assert cli.main(shlex.split(command)[1:]) == 0
+    part = stack[select]
+    pixels = part if channel_axis is None else np.moveaxis(part, channel_axis, -1)
+    options = settings.analyze_options()
+    analysis = ww.analyze(pixels, **options)
+    written = tifffile.imread(tmp_path / "out" / f"{path.stem}_labels.tif")
+    np.testing.assert_array_equal(written, analysis.tree.labels(settings.segments))
+    record = json.loads((tmp_path / "out" / f"{path.stem}.json").read_text())
+    assert record["image"] == analysis.provenance["image"]
+
+
+def test_the_command_of_a_name_with_a_dash_is_no_option(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(np.eye(24, dtype=np.uint8)).save("-dash.png")
+    assert cli.main(shlex.split(as_command("-dash.png", SETTINGS, "-out"))[1:]) == 0
+    assert (tmp_path / "-out/-dash_labels.tif").is_file()
