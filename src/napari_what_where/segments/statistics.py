@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,13 +35,52 @@ class NodeStatistics:
         return self.sums[:, 0]
 
     def table(self, nodes: np.ndarray) -> dict[str, np.ndarray]:
-        """Feature columns of the given nodes, see :meth:`RegionTree.features`."""
-        sums, area = self.sums[nodes], self.sums[nodes, 0]
-        means = sums[:, 1:] / area[:, None]
+        """Feature columns of the given nodes, labelled from 1, see :meth:`RegionTree.features`."""
+        labels = np.arange(1, len(nodes) + 1)
+        return GroupStatistics(labels, self.sums[nodes], self.low[nodes], self.high[nodes], self.centre).table()
+
+    def grouped(self, leaf_labels: np.ndarray) -> GroupStatistics:
+        """Sums and bounds of any grouping of the leaves: (L,) int labels, 0 for leaves that are left out."""
+        count = len(leaf_labels)
+        return _combine(leaf_labels, self.sums[:count], self.low[:count], self.high[:count], self.centre)
+
+
+@dataclass(frozen=True, eq=False)
+class GroupStatistics:
+    """Sums and bounds of labelled groups of pixels, as :class:`NodeStatistics` has them of nodes.
+
+    ``labels``: (groups,) int, ascending; ``sums``, ``low``, ``high``: a row for each; ``centre``: (2,).
+    """
+
+    labels: np.ndarray
+    sums: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    centre: np.ndarray
+
+    @classmethod
+    def merged(cls, parts: Sequence[GroupStatistics]) -> GroupStatistics:
+        """Groups of one label made one, wherever they are from: planes of one shape, hence of one centre.
+
+        Eigenvectors that not all parts have are left out.
+        """
+        width = min(part.sums.shape[1] for part in parts)
+        return _combine(
+            np.concatenate([part.labels for part in parts]),
+            np.concatenate([part.sums[:, :width] for part in parts]),
+            np.concatenate([part.low for part in parts]),
+            np.concatenate([part.high for part in parts]),
+            parts[0].centre,
+        )
+
+    def table(self) -> dict[str, np.ndarray]:
+        """Feature columns, see :meth:`RegionTree.features`."""
+        area = self.sums[:, 0]
+        means = self.sums[:, 1:] / area[:, None]
         row, column = means[:, 0], means[:, 1]
-        columns = {"label": np.arange(1, len(nodes) + 1), "area": np.rint(area).astype(np.int64)}
-        columns["bbox_row_min"], columns["bbox_column_min"] = self.low[nodes].T
-        columns["bbox_row_max"], columns["bbox_column_max"] = self.high[nodes].T + 1
+        columns = {"label": self.labels, "area": np.rint(area).astype(np.int64)}
+        columns["bbox_row_min"], columns["bbox_column_min"] = self.low.T
+        columns["bbox_row_max"], columns["bbox_column_max"] = self.high.T + 1
         columns["centroid_row"], columns["centroid_column"] = row + self.centre[0], column + self.centre[1]
         columns["eccentricity"] = _eccentricity(
             means[:, 2] - row**2, means[:, 3] - row * column, means[:, 4] - column**2
@@ -48,6 +88,21 @@ class NodeStatistics:
         for index in range(5, means.shape[1]):
             columns[f"embedding_{index - 4}"] = means[:, index]
         return columns
+
+
+def _combine(
+    labels: np.ndarray, sums: np.ndarray, low: np.ndarray, high: np.ndarray, centre: np.ndarray
+) -> GroupStatistics:
+    """Rows of one label made one; rows labelled 0 are left out."""
+    order = np.argsort(labels, kind="stable")
+    order = order[np.count_nonzero(labels == 0) :]
+    if not len(order):
+        return GroupStatistics(np.zeros(0, np.int64), sums[:0], low[:0], high[:0], centre)
+    names, starts = np.unique(labels[order], return_index=True)
+    return GroupStatistics(
+        names.astype(np.int64), np.add.reduceat(sums[order], starts), np.minimum.reduceat(low[order], starts),
+        np.maximum.reduceat(high[order], starts), centre,
+    )  # fmt: skip
 
 
 def _eccentricity(row_row: np.ndarray, row_column: np.ndarray, column_column: np.ndarray) -> np.ndarray:
