@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -33,22 +34,92 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     Missing folders are created. Whatever stops the block (an exception, Ctrl-C), the temporary file is removed
     and ``path`` is as it was. The system's own ``OSError`` (no permission, disk full) comes through.
     """
-    target = Path(os.path.realpath(path))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.stem[:80]}.{uuid.uuid4().hex[:12]}{target.suffix}")
-    try:
+    with atomic_paths([path]) as (temporary,):
         yield temporary
-        os.replace(temporary, target)
+
+
+@contextmanager
+def atomic_paths(paths: Sequence[str | os.PathLike[str]]) -> Iterator[list[Path]]:
+    """As :func:`atomic_path` for files that belong together: all are moved to their places, in this order, or none.
+
+    Where one cannot be replaced, as it is open in another program, those before it become what they were.
+    """
+    targets = [Path(os.path.realpath(path)) for path in paths]
+    temporaries = [_beside(target) for target in targets]
+    for target in targets:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield temporaries
+        for temporary in temporaries:
+            _flush(temporary)
+        _move_all(temporaries, targets)
+    finally:
+        _remove(temporaries)
+
+
+def _move_all(files: Sequence[Path], targets: Sequence[Path]) -> None:
+    """Move each file to its target, or, if one cannot be moved, none."""
+    earlier = [_beside(target) for target in targets]
+    try:
+        for file, target, name in zip(files, targets, earlier, strict=True):
+            # Nothing follows the last one that could fail.
+            if target is not targets[-1] and target.is_file():
+                _keep(target, name)
+            os.replace(file, target)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        for file, target, name in zip(files, targets, earlier, strict=True):
+            if not file.exists():
+                _restore(target, name)
         raise
+    finally:
+        _remove(earlier)
+
+
+def _beside(target: Path) -> Path:
+    """A hidden name that nobody has, in the folder of ``target`` and with its suffix."""
+    return target.with_name(f".{_short_stem(target)}.{uuid.uuid4().hex[:12]}{target.suffix}")
+
+
+def _short_stem(target: Path) -> str:
+    """The beginning of a name: systems allow 255 bytes in all, of which a letter takes up to four."""
+    return os.fsencode(target.stem)[:220].decode(errors="ignore")
+
+
+def _flush(file: Path) -> None:
+    """Have a written file on the disk: one that is full, or far away, may say so only now."""
+    with file.open("rb+") as written:
+        os.fsync(written.fileno())
+
+
+def _keep(file: Path, name: Path) -> None:
+    """Give a file a second name, or copy it where file systems have no such thing."""
+    try:
+        os.link(file, name)
+    except OSError:
+        shutil.copy2(file, name)
+
+
+def _remove(files: Sequence[Path]) -> None:
+    for file in files:
+        # Windows removes no file that is still open; that must not hide what went wrong.
+        with suppress(OSError):
+            file.unlink(missing_ok=True)
+
+
+def _restore(target: Path, earlier: Path) -> None:
+    """Undo a move: what there was before, if anything, has its name back."""
+    with suppress(OSError):
+        if earlier.exists():
+            os.replace(earlier, target)
+        else:
+            target.unlink()
 
 
 def leftovers(path: str | os.PathLike[str]) -> list[Path]:
     """Temporary files that :func:`atomic_path` could not remove, as its process was killed while it wrote ``path``."""
     target = Path(os.path.realpath(path))
     # Two names where one block wrote into the temporary file of another.
-    name = re.compile(rf"\.{{1,2}}{re.escape(target.stem[:80])}(\.[0-9a-f]{{12}}){{1,2}}{re.escape(target.suffix)}")
+    name = re.compile(rf"\.{{1,2}}{re.escape(_short_stem(target))}(\.[0-9a-f]{{12}}){{1,2}}{re.escape(target.suffix)}")
     return [each for each in target.parent.iterdir() if name.fullmatch(each.name)]
 
 
@@ -102,9 +173,25 @@ def write_imagej(
         described["Labels"] = list(names)
     if info is not None:
         described["Info"] = info
-    tifffile.imwrite(
-        path, array, imagej=True, metadata={"axes": axes, **described}, resolution=resolution, software=software()
-    )
+    with _system_errors(path):
+        tifffile.imwrite(
+            path, array, imagej=True, metadata={"axes": axes, **described}, resolution=resolution, software=software()
+        )
+
+
+@contextmanager
+def _system_errors(path: Path) -> Iterator[None]:
+    """Where numpy says only how much of an array it could write, the system's own error, such as that of a full disk.
+
+    (``ndarray.tofile`` raises "4096 requested and 824 written", without a number.)
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None and path.exists():
+            with path.open("ab") as again:
+                again.write(bytes(65536))
+        raise
 
 
 def write_png(path: Path, array: np.ndarray, *, text: Mapping[str, str]) -> None:

@@ -10,13 +10,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_what_where.encoding import atomic_path, label_dtype, per_axis, plain, write_imagej, write_png
+from napari_what_where.encoding import atomic_path, atomic_paths, label_dtype, per_axis, plain, write_imagej, write_png
 
 if TYPE_CHECKING:
     from napari_what_where.pipeline import Analysis
@@ -186,11 +185,8 @@ def save_analysis(
         "pixel_size": size and {"rows": size[0], "columns": size[1], "units": units},
         "files": [path.name for path in paths],
     }
-    with ExitStack() as together:
-        # Each file is complete under its temporary name before the first one is moved to its place.
-        # Those entered last are moved first: the record comes when all that it vouches for is there.
-        provenance, eigenvectors, *images = [together.enter_context(atomic_path(path)) for path in reversed(paths)]
-        images.reverse()
+    # The record is moved to its place last, when all that it vouches for is there.
+    with atomic_paths(paths) as (*images, eigenvectors, provenance):
         for index, path in enumerate(images):
             write_labels(path, masks[index * len(masks) // len(images)], pixel_size=size, units=units)
         write_eigenvectors(eigenvectors, embedding.vectors, values=embedding.values, pixel_size=token, units=units)
