@@ -105,7 +105,7 @@ def slider_costs(viewer: napari.Viewer, dock: Any) -> tuple[list[float], list[fl
     other = viewer.add_labels(dock.session.labels_layer.data.copy(), opacity=0.5)
     for _ in range(3):
         for count in SLIDER_COUNTS:
-            dock.panel.segments.set_most(dock.session.tree.leaf_count)
+            dock.panel.segments.set_most(dock.session.stack.leaf_count)
             other.visible, dock.session.labels_layer.visible = False, True
             settle(0.05)
             ours.append(frame(viewer, lambda n=count: dock.panel.segments.spin.setValue(n)))

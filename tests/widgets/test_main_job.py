@@ -87,7 +87,7 @@ def test_an_export_that_fails_says_so(driver, picture, tmp_path):
     assert not driver.panel.cancel.isEnabled()
     driver.wait()
     assert driver.message.startswith("The export failed: ")
-    assert "Choose another place" in driver.message
+    assert "Choose another name" in driver.message
 
 
 def kinds_of_layer(picture, folder):
@@ -125,7 +125,7 @@ def test_slider_auto_and_edges_update_the_same_layer(driver, picture):
         driver.panel.segments.spin.setValue(count)
         assert len(np.unique(layer.data)) == count
     driver.panel.auto.click()
-    assert len(np.unique(layer.data)) == driver.dock.session.tree.auto_count
+    assert len(np.unique(layer.data)) == driver.dock.session.stack.auto_count
     driver.panel.edges.click()
     driver.wait()
     assert layer.metadata[METADATA_KEY]["options"]["follow_edges"] is False
@@ -152,7 +152,7 @@ def test_a_number_chosen_for_one_image_is_not_taken_over_to_another(driver, pict
     assert driver.panel.segments.value == 33
     driver.viewer.add_image(picture[:, ::-1], name="second")
     driver.run()
-    assert driver.panel.segments.value == driver.dock.session.tree.auto_count != 33
+    assert driver.panel.segments.value == driver.dock.session.stack.auto_count != 33
 
 
 def test_only_images_that_are_not_our_own_are_offered(driver, picture):

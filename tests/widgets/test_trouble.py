@@ -213,7 +213,7 @@ def test_a_second_tree_that_does_not_come_leaves_the_first_and_its_box(driver, p
 def test_a_second_run_that_cannot_be_shown_leaves_the_first_live_and_protected(driver, picture, monkeypatch):
     image = driver.viewer.add_image(picture)
     driver.run()
-    segments, first = driver.segments, driver.dock.session.analysis
+    segments, first = driver.segments, driver.dock.session.findings
     segments.paint((10, 10), 77)  # so the second run wants a new Labels layer
     states = layer_states(driver.viewer)
     image.data = picture[:, ::-1]
@@ -227,7 +227,7 @@ def test_a_second_run_that_cannot_be_shown_leaves_the_first_live_and_protected(d
         driver.run()
     assert "RuntimeError: no more layers" in driver.message
     assert_unchanged(driver.viewer, [(image.name, picture[:, ::-1]), *states[1:]])
-    assert driver.dock.session.analysis is first
+    assert driver.dock.session.findings is first
     segments.undo()
     driver.panel.segments.spin.setValue(5)
     assert driver.segments is not segments

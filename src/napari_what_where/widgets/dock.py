@@ -10,13 +10,18 @@ from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_what_where.activations.registry import backbone_info
+from napari_what_where.failures import explain
 from napari_what_where.progress import Report
+from napari_what_where.widgets.background import BackgroundPicker
 from napari_what_where.widgets.exporting import Exporter
+from napari_what_where.widgets.findings import find_all_objects, other_trees
+from napari_what_where.widgets.handoff import Handoff
 from napari_what_where.widgets.panel import Panel
+from napari_what_where.widgets.parts import part_in_shapes, part_on_screen
+from napari_what_where.widgets.picking import CanvasPicker
 from napari_what_where.widgets.results import METADATA_KEY
-from napari_what_where.widgets.script import as_python
-from napari_what_where.widgets.session import Session, prepare
-from napari_what_where.widgets.source import source_of
+from napari_what_where.widgets.session import OBJECTS, Session, prepare
+from napari_what_where.widgets.source import Source, Use, check_together, source_of
 from napari_what_where.widgets.task import Task
 
 if TYPE_CHECKING:
@@ -41,7 +46,10 @@ class WhatWhereDock(QWidget):
         self.viewer: Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.session = Session(self.viewer)
         self.panel = Panel(self)
+        self.picker = CanvasPicker(self.viewer)
         self.exporter = Exporter(self)
+        self.handoff = Handoff(self)
+        self.background = BackgroundPicker(self)
         self.task: Task | None = None
         self.details = ""
         self._timer = QTimer(self)
@@ -59,29 +67,47 @@ class WhatWhereDock(QWidget):
         panel.cancel.clicked.connect(self.cancel)
         panel.segments.changed.connect(self._show_segments)
         panel.auto.clicked.connect(self._show_automatic)
-        panel.edges.toggled.connect(self._choose_tree)
+        panel.edges.toggled.connect(self._choose_trees)
+        panel.as_objects.toggled.connect(self._choose_result)
+        panel.by_kind.toggled.connect(self.session.set_by_kind)
+        panel.background.toggled.connect(self.background.listen)
         panel.export.clicked.connect(self.exporter.ask)
-        panel.copy.clicked.connect(self.copy_as_python)
+        panel.copy.clicked.connect(self.handoff.copy_as_python)
+        panel.copy_python.triggered.connect(self.handoff.copy_as_python)
+        panel.copy_command.triggered.connect(self.handoff.copy_as_command)
+        panel.folder.clicked.connect(self.handoff.ask)
         panel.copy_details.clicked.connect(lambda: QApplication.clipboard().setText(self.details))
         panel.model.currentTextChanged.connect(self._describe_model)
+        panel.inputs.size.draw.toggled.connect(self._measure)
         self._describe_model(panel.model.currentText())
 
     def _connect_viewer(self) -> None:
         layers = self.viewer.layers
         for event in (layers.events.inserted, layers.events.removed, layers.events.reordered):
             event.connect(self._refresh_images)
-        layers.events.inserted.connect(self._follow_name)
+        layers.events.inserted.connect(self._follow_layer)
         for layer in layers:
-            layer.events.name.connect(self._refresh_images)
+            self._follow(layer)
+        layers.selection.events.changed.connect(self._refresh_images)
         layers.selection.events.active.connect(self._follow_selection)
         self._refresh_images()
         self._follow_selection()
 
-    def _follow_name(self, event: Any) -> None:
-        event.value.events.name.connect(self._refresh_images)
+    def _follow_layer(self, event: Any) -> None:
+        self._follow(event.value)
+
+    def _follow(self, layer: Any) -> None:
+        for event in (layer.events.name, layer.events.axis_labels, layer.events.units, layer.events.scale):
+            event.connect(self._refresh_images)
 
     def _refresh_images(self, event: Any = None) -> None:
-        self.panel.offer_images(_images(self.viewer))
+        images = _images(self.viewer)
+        chosen = [layer for layer in images if layer in self.viewer.layers.selection]
+        try:
+            check_together(chosen or images[:1])
+        except (ValueError, IndexError):
+            chosen = []
+        self.panel.inputs.offer(images, tuple(chosen))
 
     def _follow_selection(self, event: Any = None) -> None:
         active = self.viewer.layers.selection.active
@@ -91,34 +117,71 @@ class WhatWhereDock(QWidget):
     def _describe_model(self, name: str) -> None:
         self.panel.show_model(backbone_info(name))
 
+    def _measure(self, wanted: bool) -> None:
+        """Let the user draw the smallest object on the image."""
+        layer, draw = self.panel.image_layer(), self.panel.inputs.size.draw
+        if not wanted:
+            self.picker.stop()
+            return
+        if layer is None:
+            draw.setChecked(False)
+            self.panel.say(NO_IMAGE, problem=True)
+            return
+        self.panel.background.setChecked(False)
+
+        def take(pixels: float) -> None:
+            draw.setChecked(False)
+            if pixels >= 1:
+                self.panel.inputs.size.set_pixels(pixels)
+            self.panel.say(f"The smallest object is {pixels:.0f} px across." if pixels >= 1 else "Drag over it.")
+
+        self.panel.say("Press at one end of the smallest thing you care about, and drag to the other.")
+        self.picker.measure(layer, take)
+
     # Running
+
+    def chosen_source(self) -> Source | None:
+        """What is chosen to run on; None, and the reason said, if it cannot be."""
+        layers = tuple(layer for layer in self.panel.inputs.layers() if layer in self.viewer.layers)
+        if not layers or layers != self.panel.inputs.layers():
+            self.panel.say(NO_IMAGE, problem=True)
+            return None
+        inputs = self.panel.inputs
+        channel_axis, planes = inputs.channels.currentData(), inputs.planes.currentData()
+        plane_axis, linked = planes or (None, False)
+        try:
+            parts = {"screen": part_on_screen, "shape": part_in_shapes}
+            find_part = parts.get(inputs.part.currentData())
+            part = None if find_part is None else find_part(self.viewer, layers[0], channel_axis)
+            return source_of(self.viewer, layers, Use(channel_axis, plane_axis, linked, part))
+        except ValueError as problem:
+            self.panel.say(str(problem), problem=True)
+            return None
 
     def start(self) -> None:
         """Analyse the chosen image with the current settings."""
         if self.task is not None:
             self.panel.say(STILL_RUNNING)
             return
-        layer = self.panel.image_layer()
-        if layer is None or layer not in self.viewer.layers:
-            self.panel.say(NO_IMAGE, problem=True)
-            return
-        try:
-            source = source_of(self.viewer, layer)
-        except ValueError as problem:
-            self.panel.say(str(problem), problem=True)
-            return
-        settings = self.panel.settings()
+        source = self.chosen_source()
+        if source is not None:
+            self._run(source, self.panel.settings())
+
+    def _run(self, source: Source, settings: dict[str, Any]) -> None:
+        follow_edges = bool(settings["follow_edges"])
 
         def work(report: Report) -> Any:
-            from napari_what_where.pipeline import analyze
+            if source.plane_axis is None:
+                from napari_what_where.pipeline import analyze
 
-            analysis = analyze(source.pixels(), report=report, **settings)
-            return prepare(analysis, source)
+                analyses = [analyze(source.pixels(), report=report, **settings)]
+            else:
+                from napari_what_where.planes import analyze_planes
 
-        def finish(prepared: Any) -> None:
-            self._show_analysis(prepared, bool(settings["follow_edges"]))
+                analyses = analyze_planes(source.planes, report=report, **settings)
+            return prepare(analyses, source, follow_edges=follow_edges)
 
-        self.begin(work, finish)
+        self.begin(work, self._show_findings)
 
     def cancel(self) -> None:
         """Stop what is running; every layer stays as it is."""
@@ -133,6 +196,7 @@ class WhatWhereDock(QWidget):
         return bool(super().eventFilter(watched, event))
 
     def _stop(self) -> None:
+        self.handoff.stop()
         if self.task is not None:
             self.task.cancel()
 
@@ -162,38 +226,39 @@ class WhatWhereDock(QWidget):
 
     def _end(self) -> None:
         task, self.task = self.task, None
+        findings = self.session.findings
         self._timer.stop()
         self.panel.set_busy(False)
-        self.panel.set_ready(self.session.tree is not None)
+        self.panel.set_ready(findings is not None, objects=self.session.mode == OBJECTS)
         if task is not None and task.cancelled:
             self.panel.say("Cancelled; nothing has changed.")
             self._show_tree_choice()
-        elif self.session.tree is not None and self.panel.edges.isChecked() != self.session.follow_edges:
-            self._choose_tree(self.panel.edges.isChecked())
+        elif findings is not None and self.panel.edges.isChecked() != findings.follow_edges:
+            self._choose_trees(self.panel.edges.isChecked())
 
     def _fail(self, problem: Exception, what: str) -> None:
         self.details = "".join(traceback.format_exception(problem))
-        if isinstance(problem, OSError) and problem.filename is not None:
-            expected, said = True, f"{what} failed: {problem.strerror} ({problem.filename}). Choose another place."
-        else:
-            expected = isinstance(problem, (ValueError, TypeError))
-            said = str(problem) if expected else f"{what} failed: {type(problem).__name__}: {problem}."
-        self.panel.say(f"{said} No layer was changed.", problem=True, details=not expected)
+        expected = isinstance(problem, ValueError | TypeError | OSError | MemoryError)
+        said = explain(problem).rstrip(".")
+        said = said if isinstance(problem, ValueError | TypeError) else f"{what} failed: {said}"
+        self.panel.say(f"{said}. No layer was changed.", problem=True, details=not expected)
         self._show_tree_choice()
 
     def _show_progress(self) -> None:
         if self.task is not None:
             self.panel.show_progress(self.task.progress)
 
-    def _show_analysis(self, prepared: Any, follow_edges: bool) -> None:
-        if self.session.source is None or self.session.source.layer_id != prepared.source.layer_id:
+    def _show_findings(self, prepared: Any) -> None:
+        before, now = self.session.findings, prepared.findings
+        if before is None or before.source.layer_ids != now.source.layer_ids:
             self.panel.automatic = True  # a number chosen for one image means nothing for another
         chosen = None if self.panel.automatic else self.panel.segments.value
-        said = self.session.show_analysis(prepared, follow_edges=follow_edges, segments=chosen)
+        said = self.session.show_findings(prepared, segments=chosen)
         self._show_count()
-        self.panel.say(" ".join([*prepared.analysis.provenance["remarks"], said]))
+        remarks = dict.fromkeys(remark for each in now.analyses for remark in each.provenance["remarks"])
+        self.panel.say(" ".join([*remarks, said]))
 
-    # Segments
+    # Segments and objects
 
     def _show_segments(self, count: int) -> None:
         self.panel.automatic = False
@@ -202,65 +267,70 @@ class WhatWhereDock(QWidget):
         self.panel.segments.rest_after(time.perf_counter() - started)
 
     def _show_automatic(self) -> None:
-        tree = self.session.tree
-        if tree is not None:
+        stack = self.session.stack
+        if stack is not None:
             self.panel.automatic = True
-            self.panel.say(self.session.show_segments(tree.auto_count))
+            self.panel.say(self.session.show_segments(stack.auto_count))
             self._show_count()
 
-    def _choose_tree(self, follow_edges: bool) -> None:
-        analysis, source = self.session.analysis, self.session.source
-        if analysis is None or source is None or self.task is not None or follow_edges == self.session.follow_edges:
+    def _choose_result(self, as_objects: bool) -> None:
+        """Show segments, or objects; these are found when they are first asked for."""
+        findings = self.session.findings
+        if findings is None or self.task is not None or as_objects == (self.session.mode == OBJECTS):
+            self.panel.show_mode(objects=self.session.mode == OBJECTS)
             return
-        if follow_edges in self.session.trees:
-            self.panel.say(self.session.use_tree(follow_edges))
+        if not as_objects or findings.objects is not None:
+            self._show_result(as_objects)
+            return
+
+        def finish(found: Any) -> None:
+            findings.objects, findings.object_rows = found
+            self._show_result(True)
+
+        self.begin(lambda report: find_all_objects(findings, report), finish, what="Finding objects")
+
+    def _show_result(self, as_objects: bool) -> None:
+        session = self.session
+        self.panel.say(session.show_objects() if as_objects else session.show_segments(session.shown))
+        self.panel.set_ready(True, objects=as_objects)
+
+    def _choose_trees(self, follow_edges: bool) -> None:
+        findings = self.session.findings
+        if findings is None or self.task is not None or follow_edges == findings.follow_edges:
+            return
+        if follow_edges in findings.stacks:
+            self.panel.say(self.session.use_trees(follow_edges))
             self._show_count()
             return
 
         def work(report: Report) -> Any:
-            from napari_what_where.segments.tree import region_tree
+            return other_trees(findings, follow_edges, report)
 
-            tree = region_tree(
-                analysis.embedding,
-                source.pixels(),
-                follow_edges=follow_edges,
-                report=report,
-                what=analysis.what,
-                channels=analysis.channels,
-            )
-            tree.features(tree.auto_count)
-            return tree
-
-        def finish(tree: Any) -> None:
-            self.panel.say(self.session.add_tree(tree, follow_edges=follow_edges))
+        def finish(stack: Any) -> None:
+            self.panel.say(self.session.add_trees(stack, follow_edges=follow_edges))
             self._show_count()
 
         self.begin(work, finish)
 
     def _show_tree_choice(self) -> None:
         """After what did not succeed, the box says again what is shown."""
-        if self.session.tree is not None:
+        findings = self.session.findings
+        if findings is not None:
             self.panel.edges.blockSignals(True)
-            self.panel.edges.setChecked(self.session.follow_edges)
+            self.panel.edges.setChecked(findings.follow_edges)
             self.panel.edges.blockSignals(False)
 
     def _show_count(self) -> None:
-        tree = self.session.tree
-        if tree is not None:
-            self.panel.segments.set_most(tree.leaf_count)
+        stack = self.session.stack
+        if stack is not None:
+            self.panel.segments.set_most(stack.leaf_count)
             self.panel.segments.set_value(self.session.shown)
 
     # Taking results away
 
     def copy_as_python(self) -> None:
-        """Put a script that reproduces the segments shown on the clipboard."""
-        if self.session.analysis is None or self.session.source is None:
-            self.panel.say("Press Run first.", problem=True)
-            return
-        from_file = self.session.from_file
-        text = as_python(self.session.analysis, self.session.source, self.session.shown, from_file=from_file)
-        QApplication.clipboard().setText(text)
-        self.panel.say("Copied a Python script that makes these segments again (without edits by hand).")
+        """Put a script that reproduces what is shown on the clipboard."""
+        self.handoff.copy_as_python()
 
     def export(self, name: str) -> None:
         """Write the labels as they are now, edits included, with eigenvectors and provenance beside them."""

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_what_where.export import FORMATS, output_paths, save_analysis
 from napari_what_where.progress import Report
+from napari_what_where.widgets.findings import Findings, resized
+from napari_what_where.widgets.results import collect
 from napari_what_where.widgets.source import Source
 
 if TYPE_CHECKING:
     from napari.layers import Labels
 
-    from napari_what_where.pipeline import Analysis
     from napari_what_where.widgets.dock import WhatWhereDock
 
 NO_SEGMENTS = "There are no segments to export; press Run first."
+LARGEST = 2**31
+"""Images of more pixels get masks of the resolution that was worked at."""
 
 
 class Exporter:
     """The dock's Export button: asks where to, then writes in a thread."""
 
-    def __init__(self, dock: WhatWhereDock) -> None:
+    def __init__(self, dock: WhatWhereDock, on_export: Callable[[Labels], None] = lambda layer: None) -> None:
+        """``on_export`` is told of layers that are safe in a file now."""
         self._dock = dock
+        self._on_export = on_export
 
     def ask(self) -> None:
         """Ask for a file name, and about files that would be replaced; then :meth:`export`."""
@@ -33,8 +39,9 @@ class Exporter:
         if made is None:
             self._dock.panel.say(NO_SEGMENTS, problem=True)
             return
+        kinds = "TIFF (*.tif *.tiff);;PNG (*.png)" if made[0].source.plane_axis is None else "TIFF (*.tif *.tiff)"
         name, _ = QFileDialog.getSaveFileName(
-            self._dock, "Export segments", suggested_name(made[1]), "TIFF (*.tif *.tiff);;PNG (*.png)"
+            self._dock, f"Export {made[1]}", suggested_name(made[0].source, made[1]), kinds
         )
         if name and self._may_replace(existing_others(name)):
             self.export(name)
@@ -52,6 +59,7 @@ class Exporter:
             return export_labels(*made, labels, name)
 
         def finish(paths: list[Path]) -> None:
+            self._on_export(layer)
             dock.panel.say("Wrote " + ", ".join(path.name for path in paths) + f" in {paths[0].parent}.")
 
         dock.begin(work, finish, what="The export", cancellable=False)
@@ -69,11 +77,11 @@ class Exporter:
         return bool(QMessageBox.question(self._dock, "Replace files?", text) == QMessageBox.StandardButton.Yes)
 
 
-def suggested_name(source: Source) -> str:
+def suggested_name(source: Source, what: str = "segments") -> str:
     """A file name to start from: beside the image where it is a file."""
     stem = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in source.plane_name).strip("_")
     folder = Path(source.path).parent if source.path else Path()
-    return str(folder / f"{stem}_labels.tif")
+    return str(folder / f"{stem}_{'objects' if what == 'objects' else 'labels'}.tif")
 
 
 def split_name(name: str) -> tuple[Path, str]:
@@ -84,7 +92,7 @@ def split_name(name: str) -> tuple[Path, str]:
     path = Path(name)
     if path.suffix.lower() not in FORMATS:
         path = path.with_name(path.name + ".tif")
-    return path, path.stem.removesuffix("_labels")
+    return path, path.stem.removesuffix("_labels").removesuffix("_objects")
 
 
 def existing_others(name: str) -> list[str]:
@@ -94,21 +102,51 @@ def existing_others(name: str) -> list[str]:
     return [each.name for each in written if each.exists() and each != Path(name)]
 
 
-def export_labels(analysis: Analysis, source: Source, labels: np.ndarray, name: str) -> list[Path]:
-    """Write labels as they are in the layer, with eigenvectors and provenance beside them; returns the paths."""
+def export_labels(findings: Findings, what: str, data: np.ndarray, name: str) -> list[Path]:
+    """Write labels as they are in the layer, with eigenvectors and provenance beside them; returns the paths.
+
+    Labels of a coarser resolution than the image's are enlarged to it, unless it is too large.
+    """
     path, stem = split_name(name)
-    plane = labels.reshape([labels.shape[axis] for axis in source.axes])
-    count = len(np.unique(plane[plane > 0]))
-    edited = not np.array_equal(plane, analysis.tree.labels(max(1, count)))
+    source = findings.source
+    labels = collect(data, source)
+    rows, columns = source.shape
+    if labels.shape[1:] != (rows, columns) and labels.shape[0] * rows * columns <= LARGEST:
+        labels = np.stack([resized(plane, (rows, columns)) for plane in labels])
+    size = [each * n / m for each, n, m in zip(source.pixel_size(), (rows, columns), labels.shape[1:], strict=True)]
+    record: dict[str, Any] = {
+        "source": source.path or source.plane_name,
+        "result": what,
+        "background": bool(np.any(labels == 0)),
+    }
+    if source.plane_axis is not None:
+        units = [source.unit_name(axis) or "pixel" for axis in (source.plane_axis, *source.axes)]
+        label = source.axis_labels[source.plane_axis].strip().lower()
+        from napari_what_where.export_planes import save_planes
+
+        return save_planes(
+            findings.analyses,
+            path.parent,
+            stem,
+            labels,
+            axis="T" if label.startswith("t") else "Z",
+            labels_name=path.name,
+            pixel_size=[source.plane_spacing(), *size],
+            units=units,
+            record=record | {"linked": source.linked},
+        )
+    count = len(np.unique(labels[labels > 0]))
+    analysis = findings.analyses[0]
+    own = what == "segments" and np.array_equal(labels[0], analysis.tree.labels(max(1, count)))
     return save_analysis(
         analysis,
         path.parent,
         stem,
         segments=count,
         formats=FORMATS[path.suffix.lower()],
-        labels=plane if edited else None,
+        labels=None if own else labels[0],
         labels_name=path.name,
-        pixel_size=source.pixel_size(),
+        pixel_size=(size[0], size[1]),
         units=source.unit_name(),
-        source=source.path or source.plane_name,
+        source=record["source"],
     )

@@ -12,10 +12,12 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
     QLabel,
+    QMenu,
     QProgressBar,
     QPushButton,
     QRadioButton,
     QSpinBox,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -26,6 +28,7 @@ from napari_what_where.activations.registry import list_backbones
 from napari_what_where.device import DEVICES
 from napari_what_where.progress import Progress
 from napari_what_where.widgets.controls import SegmentCount
+from napari_what_where.widgets.inputs import SourceInputs
 
 PATHWAY_TEXTS = {
     "what": ("What – same kind", "Parts that look alike get alike values"),
@@ -39,6 +42,7 @@ _STAGES = {
     "affinity": "Affinity",
     "eigenvectors": "Eigenvectors",
     "segments": "Segments",
+    "objects": "Objects",
 }
 
 
@@ -48,13 +52,16 @@ class Panel:
     def __init__(self, parent: QWidget) -> None:
         self.automatic = True
         """Whether the number of segments is chosen by us."""
-        self._layers: list[Any] = []
-        self._make_inputs()
+        self._make_model()
         self._make_buttons()
+        self._make_results()
         layout = QVBoxLayout(parent)
+        self.notices = QVBoxLayout()
+        """Where a bar with something to decide is put, above everything else."""
+        layout.addLayout(self.notices)
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Image", self.image)
+        self.inputs = SourceInputs(form)
         form.addRow("Model", self.model)
         form.addRow("", self.model_status)
         form.addRow("Show", _row(*self.pathways.values()))
@@ -62,26 +69,33 @@ class Panel:
         layout.addLayout(form)
         layout.addWidget(self.more)
         layout.addLayout(_line(self.run, self.cancel))
+        layout.addWidget(self.estimate)
         layout.addWidget(self.progress)
-        segments = QFormLayout()
-        segments.addRow("Segments", _row(self.segments, self.auto, stretch=0))
-        segments.addRow("", self.edges)
-        layout.addLayout(segments)
-        layout.addLayout(_line(self.export, self.copy))
+        results = QFormLayout()
+        results.addRow("Result", _row(self.as_segments, self.as_objects))
+        results.addRow("Segments", _row(self.segments, self.auto, stretch=0))
+        results.addRow("", self.edges)
+        results.addRow("", _row(self.by_kind, self.background))
+        layout.addLayout(results)
+        layout.addLayout(_line(self.export, self.copy, self.folder))
         layout.addWidget(self.message)
-        layout.addWidget(self.copy_details, alignment=Qt.AlignmentFlag.AlignLeft)
+        layout.addLayout(_line(self.copy_details, self.consent))
         layout.addStretch(1)
+        self.consent.setVisible(False)
         self.set_busy(False)
         self.set_ready(False)
 
-    def _make_inputs(self) -> None:
-        self.image = QComboBox()
-        self.image.setToolTip("The Image layer to analyse; of a stack, the slice on screen")
+    @property
+    def image(self) -> QComboBox:
+        """The list of images."""
+        return self.inputs.image
+
+    def _make_model(self) -> None:
         self.model = QComboBox()
         self.model.addItems(list_backbones())
         self.model_status = _small_label()
         self.pathways = {name: QRadioButton(text) for name, (text, _) in PATHWAY_TEXTS.items()}
-        group = QButtonGroup(self.image)
+        group = QButtonGroup(self.model)
         for button in self.pathways.values():
             group.addButton(button)
         self.pathways["what"].setChecked(True)
@@ -106,11 +120,40 @@ class Panel:
 
     def _make_buttons(self) -> None:
         self.run = QPushButton("Run")
-        self.run.setToolTip("Analyse the image; takes seconds and never blocks the window")
+        self.run.setToolTip("Analyse the image; never blocks the window")
         self.cancel = QPushButton("Cancel")
         self.cancel.setToolTip("Stop; every layer stays as it is")
+        self.estimate = _small_label()
         self.progress = QProgressBar()
         self.progress.setTextVisible(True)
+        self.export = QPushButton("Export…")
+        self.export.setToolTip("Write labels, edits included, with eigenvectors and a record of how they were made")
+        self.copy = QToolButton()
+        self.copy.setText("Copy as Python")
+        self.copy.setToolTip("A script that makes the same segments again; the arrow offers a command, too")
+        self.copy.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+        menu = QMenu(self.copy)
+        self.copy_python = menu.addAction("Copy as Python")
+        self.copy_command = menu.addAction("Copy as command")
+        self.copy.setMenu(menu)
+        self.folder = QPushButton("To a folder…")
+        self.folder.setToolTip("Run all images of a folder with these settings")
+        self.message = QLabel()
+        self.message.setWordWrap(True)
+        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.copy_details = QPushButton("Copy details")
+        self.copy_details.setToolTip("The full error report, for a bug report")
+        self.consent = QPushButton()
+
+    def _make_results(self) -> None:
+        self.as_segments = QRadioButton("Segments")
+        self.as_segments.setToolTip("Everything, in as many regions as you like")
+        self.as_objects = QRadioButton("Objects")
+        self.as_objects.setToolTip("What stands apart, each with a number of its own; the rest is background")
+        self._results = QButtonGroup(self.model)
+        self._results.addButton(self.as_segments)
+        self._results.addButton(self.as_objects)
+        self.as_segments.setChecked(True)
         self.segments = SegmentCount()
         self.auto = QPushButton("Auto")
         self.auto.setToolTip("Choose the number of segments from the image")
@@ -119,15 +162,11 @@ class Panel:
         self.edges.setToolTip(
             "Segments end at edges and colour changes of the image; off, the eigenvectors decide alone"
         )
-        self.export = QPushButton("Export…")
-        self.export.setToolTip("Write labels, edits included, with eigenvectors and a record of how they were made")
-        self.copy = QPushButton("Copy as Python")
-        self.copy.setToolTip("A script that makes the same segments again")
-        self.message = QLabel()
-        self.message.setWordWrap(True)
-        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.copy_details = QPushButton("Copy details")
-        self.copy_details.setToolTip("The full error report, for a bug report")
+        self.by_kind = QCheckBox("colour by kind")
+        self.by_kind.setToolTip("One colour for all that look alike, instead of one for each")
+        self.background = QPushButton("Background…")
+        self.background.setCheckable(True)
+        self.background.setToolTip("Then click what is background on the image: it becomes 0. Click it again to undo")
 
     def settings(self) -> dict[str, Any]:
         """What the user chose, as options of ``analyze``."""
@@ -138,27 +177,16 @@ class Panel:
             "normalization": self.normalization.currentText(),
             "device": self.device.currentText(),
             "follow_edges": bool(self.edges.isChecked()),
+            "smallest_object": self.inputs.size.pixels,
         }
-
-    def offer_images(self, layers: list[Any]) -> None:
-        """Fill the list of images, keeping the choice."""
-        chosen = self.image_layer()
-        self._layers = list(layers)
-        self.image.clear()
-        self.image.addItems([layer.name for layer in layers])
-        if not layers:
-            self.image.setPlaceholderText("no image open")
-        self.choose_image(chosen)
 
     def choose_image(self, layer: Any) -> None:
         """Choose ``layer`` if it is on offer."""
-        if layer in self._layers:
-            self.image.setCurrentIndex(self._layers.index(layer))
+        self.inputs.choose((layer,))
 
     def image_layer(self) -> Any:
-        """The chosen layer, or None."""
-        index = self.image.currentIndex()
-        return self._layers[index] if 0 <= index < len(self._layers) else None
+        """The chosen layer, or the first of those chosen, or None."""
+        return next(iter(self.inputs.layers()), None)
 
     def show_model(self, info: BackboneInfo) -> None:
         """Say what the model is, and allow only what it can give."""
@@ -182,13 +210,25 @@ class Panel:
         self.cancel.setEnabled(busy)
         self.progress.setVisible(busy)
         self.progress.setRange(0, 0)
+        self.folder.setEnabled(not busy)
         if busy:
             self.export.setEnabled(False)
 
-    def set_ready(self, ready: bool) -> None:
-        """Whether there are segments to change and to take away."""
-        for control in (self.segments, self.auto, self.export, self.copy):
+    def set_ready(self, ready: bool, *, objects: bool = False) -> None:
+        """Whether there are results to change and to take away, and whether they are shown as objects."""
+        results = (self.as_segments, self.as_objects, self.by_kind, self.background, self.export, self.copy)
+        for control in results:
             control.setEnabled(ready)
+        for control in (self.segments, self.auto, self.edges):
+            control.setEnabled((ready or control is self.edges) and not objects)
+        self.show_mode(objects=objects)
+
+    def show_mode(self, *, objects: bool) -> None:
+        """Show which result is on screen, without doing anything about it."""
+        for button, chosen in ((self.as_segments, not objects), (self.as_objects, objects)):
+            button.blockSignals(True)
+            button.setChecked(chosen)
+            button.blockSignals(False)
 
     def show_progress(self, progress: Progress) -> None:
         """Show the stage, and how far it is if that is known."""
@@ -198,11 +238,13 @@ class Panel:
         steps = f" {progress.done}/{progress.total}" if known else ""
         self.progress.setFormat(f"{_STAGES.get(progress.stage, progress.stage)}{steps}")
 
-    def say(self, text: str, *, problem: bool = False, details: bool = False) -> None:
-        """One sentence to the user; ``details`` offers the full error report."""
+    def say(self, text: str, *, problem: bool = False, details: bool = False, consent: str = "") -> None:
+        """One sentence to the user; ``details`` offers the full error report, ``consent`` something to agree to."""
         self.message.setText(text)
         self.message.setStyleSheet("color: #e07b53;" if problem else "")
         self.copy_details.setVisible(details)
+        self.consent.setText(consent)
+        self.consent.setVisible(bool(consent))
 
 
 def _small_label() -> QLabel:

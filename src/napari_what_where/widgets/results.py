@@ -1,7 +1,8 @@
-"""Analysis and source → the data and attributes of napari layers, where the source lies."""
+"""Analyses and their source → the data and attributes of napari layers, where the source lies."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,74 +27,88 @@ class LayerSpec:
     attributes: dict[str, Any]
 
 
-def eigenvector_layer(analysis: Analysis, source: Source) -> LayerSpec:
+def eigenvector_layer(analyses: Sequence[Analysis], source: Source) -> LayerSpec:
     """All eigenvectors as one image, on a new leading axis: (count, *axes of the source) float32.
 
     Scaled so that a vector spread evenly over the image has values of ±1.
     """
-    embedding = analysis.embedding
-    vectors = embedding.vectors * np.float32(embedding.grid[0] * embedding.grid[1]) ** 0.5
+    grid = analyses[0].embedding.grid
+    vectors = _alike(analyses) * np.float32(grid[0] * grid[1]) ** 0.5
     low, high = np.percentile(vectors, [1, 99])
     return LayerSpec(
-        _on_axes(vectors, source, leading=1),
+        arrange(vectors, source, leading=1),
         {
-            "name": _name(analysis, source, "eigenvectors"),
+            "name": layer_name(analyses, source, "eigenvectors"),
             "colormap": "viridis",
             "contrast_limits": (float(low), float(max(high, low + 1e-6))),
             "interpolation2d": "linear",
             "visible": False,
-            **placement(source, embedding.grid, _plane_shape(source), leading=True),
-            "metadata": {METADATA_KEY: analysis.provenance},
+            **placement(source, grid, leading=True),
+            "metadata": {METADATA_KEY: record(analyses)},
         },
     )
 
 
-def composite_layer(analysis: Analysis, source: Source) -> LayerSpec:
+def composite_layer(analyses: Sequence[Analysis], source: Source) -> LayerSpec:
     """Three leading eigenvectors as red, green and blue, on the token grid."""
-    colours = composite(analysis.embedding.vectors, analysis.embedding.grid)
+    grid = analyses[0].embedding.grid
+    vectors = _alike(analyses)
+    colours = np.stack([composite(vectors[:, plane], grid) for plane in range(len(analyses))])
     return LayerSpec(
-        _on_axes(colours, source),
+        arrange(colours, source),
         {
-            "name": _name(analysis, source, "composite"),
+            "name": layer_name(analyses, source, "composite"),
             "rgb": True,
             "interpolation2d": "linear",
             "visible": False,
-            **placement(source, analysis.embedding.grid, _plane_shape(source)),
-            "metadata": {METADATA_KEY: analysis.provenance},
+            **placement(source, grid),
+            "metadata": {METADATA_KEY: record(analyses)},
         },
     )
 
 
-def segments_layer(analysis: Analysis, source: Source, labels: np.ndarray) -> LayerSpec:
-    """Segments as Labels of the source's own pixels; ``labels`` (rows, columns) int32."""
+def labels_layer(analyses: Sequence[Analysis], source: Source, labels: np.ndarray, what: str) -> LayerSpec:
+    """Labels, (planes, rows, columns) on the source's own pixels or coarser ones; ``what``: segments or objects."""
     return LayerSpec(
-        _on_axes(labels, source),
+        arrange(labels, source),
         {
-            "name": _name(analysis, source, "segments"),
+            "name": layer_name(analyses, source, what),
             "opacity": 0.5,
-            **placement(source, labels.shape, labels.shape),
-            "metadata": {METADATA_KEY: analysis.provenance},
+            **placement(source, (labels.shape[1], labels.shape[2])),
+            "metadata": {METADATA_KEY: record(analyses) | {"result": what}},
         },
     )
 
 
-def placement(
-    source: Source, grid: tuple[int, ...], plane: tuple[int, ...], *, leading: bool = False
-) -> dict[str, Any]:
-    """Scale, rotate, shear, translate, affine, units and axis labels that lay a grid over the source's plane.
+def layer_name(analyses: Sequence[Analysis], source: Source, what: str) -> str:
+    """What a layer of results is called."""
+    return f"{source.plane_name} {what} ({analyses[0].provenance['options']['pathway']})"
 
-    Grid cell g covers the pixels from g·f to (g + 1)·f, f = plane / grid, so its centre is pixel g·f + (f − 1) / 2.
+
+def record(analyses: Sequence[Analysis]) -> dict[str, Any]:
+    """How the analyses were made: of one, its provenance; of several, that of the first and then of each."""
+    first = analyses[0].provenance
+    return first if len(analyses) == 1 else {**first, "planes": [analysis.provenance for analysis in analyses]}
+
+
+def placement(source: Source, grid: tuple[int, int], *, leading: bool = False) -> dict[str, Any]:
+    """Scale, rotate, shear, translate, affine, units and axis labels that lay a grid of cells over the planes.
+
+    Cell g of G covers the pixels from first + g·f to first + (g + 1)·f, f = pixels / G, so its centre is pixel
+    first + g·f + (f − 1) / 2. Along an axis of channels one cell covers them all, so that it is seen beside each.
     """
-    factor, corner = np.ones(len(source.index)), source.origin()
-    for axis, cells, pixels in zip(source.axes, grid, plane, strict=True):
-        factor[axis] = pixels / cells
-        corner[axis] = (factor[axis] - 1) / 2
+    first, pixels = source.extent()
+    cells = np.ones(source.ndim)
+    cells[list(source.axes)] = grid
+    if source.plane_axis is not None:
+        cells[source.plane_axis] = pixels[source.plane_axis]
+    factor = pixels / cells
     whole = source.to_world
     attributes: dict[str, Any] = {
         "scale": whole.scale * factor,
         "rotate": whole.rotate,
         "shear": _shear(whole),
-        "translate": whole(corner),
+        "translate": whole(first + (factor - 1) / 2),
         "affine": source.affine,
         "units": source.units,
         "axis_labels": source.axis_labels,
@@ -130,15 +145,34 @@ def _shear(transform: Affine) -> np.ndarray:
     return matrix
 
 
-def _on_axes(planes: np.ndarray, source: Source, *, leading: int = 0) -> np.ndarray:
-    """Insert an axis of length 1 wherever the source has one that is not shown."""
-    hidden = [leading + axis for axis, step in enumerate(source.index) if not isinstance(step, slice)]
-    return np.expand_dims(planes, tuple(hidden)) if hidden else planes
+def arrange(planes: np.ndarray, source: Source, *, leading: int = 0) -> np.ndarray:
+    """(…, planes, rows, columns, …) in the order of the layer's axes, of length 1 wherever nothing runs along one.
+
+    ``leading``: how many axes come before the planes.
+    """
+    kept = source.axes
+    if source.plane_axis is None:
+        planes = planes[(slice(None),) * leading + (0,)]
+    else:
+        kept = tuple(sorted((source.plane_axis, *source.axes)))  # type: ignore[assignment]
+        planes = np.moveaxis(planes, leading, leading + kept.index(source.plane_axis))
+    missing = [leading + axis for axis in range(source.ndim) if axis not in kept]
+    return np.ascontiguousarray(np.expand_dims(planes, tuple(missing)))
 
 
-def _plane_shape(source: Source) -> tuple[int, ...]:
-    return tuple(source.data.shape[axis] for axis in source.axes)
+def collect(data: np.ndarray, source: Source) -> np.ndarray:
+    """What :func:`arrange` has arranged, as (planes, rows, columns) again; a view where possible."""
+    kept = sorted(axis for axis in (source.plane_axis, *source.axes) if axis is not None)
+    planes = data.reshape([data.shape[axis] for axis in kept])
+    return planes[None] if source.plane_axis is None else np.moveaxis(planes, kept.index(source.plane_axis), 0)
 
 
-def _name(analysis: Analysis, source: Source, what: str) -> str:
-    return f"{source.plane_name} {what} ({analysis.provenance['options']['pathway']})"
+def _alike(analyses: Sequence[Analysis]) -> np.ndarray:
+    """Eigenvectors of all planes, (count, planes, grid_rows, grid_columns), signs as on the plane before: an
+    eigenvector's sign is arbitrary, and would flicker as the planes are leafed through.
+    """
+    stack = np.stack([analysis.embedding.vectors for analysis in analyses], axis=1)
+    for plane in range(1, stack.shape[1]):
+        agreement = np.einsum("krc,krc->k", stack[:, plane - 1], stack[:, plane])
+        stack[:, plane] *= np.where(agreement < 0, -1, 1).astype(stack.dtype)[:, None, None]
+    return stack

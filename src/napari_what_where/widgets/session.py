@@ -1,166 +1,208 @@
-"""What the dock holds between runs: the analysis, its trees, and the layers that show them. No Qt."""
+"""What the dock holds between runs: the findings, and the layers that show them. No Qt."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_what_where.pipeline import Analysis
-from napari_what_where.segments.tree import RegionTree
-from napari_what_where.widgets.protected import ProtectedLabels
-from napari_what_where.widgets.results import (
-    LayerSpec,
-    composite_layer,
-    eigenvector_layer,
-    segments_layer,
-)
-from napari_what_where.widgets.script import file_gives_same
+from napari_what_where.widgets.colours import colour_by_kind, colour_by_number
+from napari_what_where.widgets.findings import Findings
+from napari_what_where.widgets.live import LiveLabels
+from napari_what_where.widgets.results import LayerSpec, arrange, composite_layer, eigenvector_layer, labels_layer
+from napari_what_where.widgets.script import command_gives_same, file_gives_same
 from napari_what_where.widgets.source import Source
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
     from napari.viewer import Viewer
 
+    from napari_what_where.segments.stack import TreeStack
+
+SEGMENTS, OBJECTS = "segments", "objects"
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A finished analysis with its image layers' data, made off the GUI thread."""
+    """Finished findings with their image layers' data, made off the GUI thread."""
 
-    analysis: Analysis
-    source: Source
+    findings: Findings
     images: dict[str, LayerSpec]
-    from_file: bool
-    """Whether reading the layer's file again gives the very pixels that were analysed."""
 
 
-def prepare(analysis: Analysis, source: Source) -> Prepared:
-    """Do, off the GUI thread, all of the work that showing an analysis does not need napari for."""
-    analysis.tree.features(analysis.tree.auto_count)  # fills the caches that the slider reads
-    images = {"eigenvectors": eigenvector_layer(analysis, source), "composite": composite_layer(analysis, source)}
-    return Prepared(analysis, source, images, file_gives_same(analysis, source))
+def prepare(analyses: Sequence[Analysis], source: Source, *, follow_edges: bool) -> Prepared:
+    """Do, off the GUI thread, all of the work that showing analyses does not need napari for."""
+    from napari_what_where.segments.stack import TreeStack
+
+    stack = TreeStack([analysis.tree for analysis in analyses], linked=source.linked)
+    stack.features(stack.auto_count)  # fills the caches that the slider reads
+    images = {"eigenvectors": eigenvector_layer(analyses, source), "composite": composite_layer(analyses, source)}
+    from_file, command = file_gives_same(analyses, source), command_gives_same(analyses, source)
+    found = Findings(tuple(analyses), source, {follow_edges: stack}, follow_edges, from_file, command)
+    return Prepared(found, images)
 
 
 class Session:
     """One dock's results in one viewer.
 
-    The last analysis is *live*: its segments follow :meth:`show_segments`. Running again on the same plane and
+    The last findings are *live*: their segments follow :meth:`show_segments`. Running again on the same planes and
     pathway updates the same layers; anything else, and any Labels layer that was touched, gets new ones.
     """
 
-    def __init__(self, viewer: Viewer) -> None:
+    def __init__(self, viewer: Viewer, on_labels: Callable[[Labels], None] = lambda layer: None) -> None:
+        """``on_labels`` is told of every Labels layer that is made."""
         self.viewer = viewer
-        self.source: Source | None = None
-        self.analysis: Analysis | None = None
-        self.trees: dict[bool, RegionTree] = {}
-        self.follow_edges = True
-        self.from_file = False
+        self.findings: Findings | None = None
         self.shown = 0
-        self._labels: ProtectedLabels | None = None
+        """How many segments each plane was cut into."""
+        self.mode = SEGMENTS
+        self.by_kind = False
+        self._on_labels = on_labels
+        self._live = {mode: LiveLabels(viewer) for mode in (SEGMENTS, OBJECTS)}
         self._images: dict[str, Image] = {}
-        self._made: dict[Any, tuple[Analysis, Source]] = {}
+        self._made: dict[Any, tuple[Findings, str]] = {}
 
     @property
-    def tree(self) -> RegionTree | None:
-        """The region tree that segments are taken from."""
-        return self.trees.get(self.follow_edges)
+    def stack(self) -> TreeStack | None:
+        """The trees that segments are taken from."""
+        return None if self.findings is None else self.findings.stack
 
     @property
     def labels_layer(self) -> Labels | None:
-        """The live Labels layer, if it is there."""
-        return self._labels.layer if self._labels and self._labels.layer in self.viewer.layers else None
+        """The live Labels layer of the current mode, if it is there."""
+        return self._live[self.mode].layer
 
-    def show_analysis(self, prepared: Prepared, *, follow_edges: bool, segments: int | None) -> str:
-        """Make a finished analysis the live one and bring its layers up to date; returns what to tell the user.
+    def show_findings(self, prepared: Prepared, *, segments: int | None) -> str:
+        """Make findings the live ones and bring their layers up to date; returns what to tell the user.
 
         ``segments`` is the number of segments to show, None for the automatic one.
         """
-        analysis, source = prepared.analysis, prepared.source
+        findings = prepared.findings
         before, state = list(self.viewer.layers), dict(self.__dict__)
-        shown = [(layer, layer.data, layer.metadata) for layer in self._images.values()]
+        images = [(layer, layer.data, layer.metadata) for layer in self._images.values()]
         # New images are told apart from those that are kept, and a kept hold stays on watch until all has been shown.
-        same = self._same_subject(analysis, source)
+        same = self._same_subject(findings)
         self._images = dict(self._images) if same else {}
-        self._labels = self._labels if same else None
-        self.analysis, self.source = analysis, source
-        self.trees, self.follow_edges = {follow_edges: analysis.tree}, follow_edges
-        self.from_file = prepared.from_file
-        if len(source.index) == 2:
+        self._live = dict(self._live) if same else {mode: LiveLabels(self.viewer) for mode in (SEGMENTS, OBJECTS)}
+        self.findings, self.mode, self._made = findings, SEGMENTS, dict(self._made)
+        if sum(isinstance(step, slice) for step in findings.source.index) == 2 == findings.source.ndim:
             self.viewer.dims.ndisplay = 2  # napari 0.9 cannot show a flat colour image, our composite, in 3D
         try:
             for role, spec in prepared.images.items():
                 self._show_image(role, spec)
-            told = self.show_segments(analysis.tree.auto_count if segments is None else segments)
+            told = self.show_segments(findings.stack.auto_count if segments is None else segments)
         except Exception:
             # napari could not show them: none is better than some.
             self.__dict__.update(state)
             for layer in [layer for layer in self.viewer.layers if layer not in before]:
                 with suppress(Exception):  # napari may stumble over the same layer again
                     self.viewer.layers.remove(layer)
-            for layer, data, metadata in shown:
+            for layer, data, metadata in images:
                 layer.data, layer.metadata = data, metadata
             raise
-        if not same and state["_labels"] is not None:
-            state["_labels"].release()
+        if not same:
+            for live in state["_live"].values():
+                live.release()
         return told
 
-    def add_tree(self, tree: RegionTree, *, follow_edges: bool) -> str:
-        """A second tree of the live analysis, now the one shown."""
-        self.trees[follow_edges] = tree
-        return self.use_tree(follow_edges)
+    def add_trees(self, stack: TreeStack, *, follow_edges: bool) -> str:
+        """The other trees of the live findings, now those shown."""
+        assert self.findings is not None
+        self.findings.stacks[follow_edges] = stack
+        return self.use_trees(follow_edges)
 
-    def use_tree(self, follow_edges: bool) -> str:
-        """Take segments from the tree with, or without, the image's edges."""
-        self.follow_edges = follow_edges
-        assert self.analysis is not None
-        options = self.analysis.provenance["options"] | {"follow_edges": follow_edges}
-        provenance = self.analysis.provenance | {"options": options}
-        self.analysis = replace(self.analysis, tree=self.trees[follow_edges], provenance=provenance)
+    def use_trees(self, follow_edges: bool) -> str:
+        """Take segments from the trees with, or without, the image's edges."""
+        assert self.findings is not None
+        self.findings.take_tree(follow_edges)
         return self.show_segments(self.shown)
 
     def show_segments(self, count: int) -> str:
-        """Show the live analysis in ``count`` segments; returns what to tell the user."""
-        tree = self.tree
-        if tree is None or self.analysis is None or self.source is None:
+        """Show the live findings in ``count`` segments a plane; returns what to tell the user."""
+        findings = self.findings
+        if findings is None:
             return "Press Run first."
-        self.shown = min(count, tree.leaf_count)
-        table = tree.leaf_labels(self.shown)
-        spec = segments_layer(self.analysis, self.source, table[tree.leaves])
-        shape = spec.data.shape
+        self.shown = min(count, findings.stack.leaf_count)
+        shown = self.shown
+        features = findings.segment_rows(shown)
+        number = len(features["index"])
+        self._show_labels(SEGMENTS, findings.segments(shown), features)
+        marked = findings.background.get(findings.follow_edges)
+        besides = " and background" if marked and any(each.any() for each in marked) else ""
+        planes = f" in {len(findings.analyses)} planes" if len(findings.analyses) > 1 else ""
+        return self._told(f"{number} segment{'s' * (number != 1)}{besides}{planes}")
 
-        def expected() -> np.ndarray:
-            return table[tree.leaves].reshape(shape)
+    def show_objects(self) -> str:
+        """Show the live findings' objects, which are there already; returns what to tell the user."""
+        findings = self.findings
+        assert findings is not None
+        features = findings.object_table()
+        self._show_labels(OBJECTS, findings.object_labels(), features)
+        number = len(features["index"])
+        return self._told(f"{number} object{'s' * (number != 1)}")
 
-        features = feature_columns(tree, self.shown)
-        held = self._labels if self.labels_layer is not None else None
-        if held is not None and not held.touched and held.layer.data.ndim == spec.data.ndim:
-            held.write(spec.data, features, expected)
-            held.layer.metadata = {**held.layer.metadata, **spec.attributes["metadata"]}
-            self._remember(held.layer)
-            return f"{self.shown} segments."
-        edited = held.layer.name if held is not None else None
-        layer = self.viewer.add_labels(spec.data, **spec.attributes)
-        # Not while it is added: in a 3D display napari 0.9 fails to describe a new layer that has features.
-        layer.features = features
-        if self._labels is not None:
-            self._labels.release()
-        self._labels = ProtectedLabels(layer, expected)
-        self._remember(layer)
-        if edited:
-            return f"{self.shown} segments in a new layer: {edited!r} has your edits and stays as it is."
-        return f"{self.shown} segments in {layer.name!r}, a new layer."
+    def refresh(self) -> str:
+        """Show again what is shown, after background or colours have changed."""
+        return self.show_objects() if self.mode == OBJECTS else self.show_segments(self.shown)
 
-    def made_by(self, layer: Layer | None) -> tuple[Analysis, Source] | None:
-        """The analysis and source that one of our Labels layers came from; None for any other layer."""
+    def set_by_kind(self, by_kind: bool) -> None:
+        """Colour the live labels by their kind, or by their number."""
+        self.by_kind = by_kind
+        for live in self._live.values():
+            if live.layer is not None:
+                (colour_by_kind if by_kind else colour_by_number)(live.layer)
+
+    def toggle_background(self, plane: int, row: int, column: int) -> str:
+        """The user said of a pixel of the live layer: this is background (or not, after all)."""
+        findings = self.findings
+        assert findings is not None
+        if self.mode == OBJECTS:
+            said = findings.toggle_object(plane, row, column)
+        else:
+            said = findings.toggle_segment(self.shown, plane, row, column)
+        return f"{said} {self.refresh()}"
+
+    def made_by(self, layer: Layer | None) -> tuple[Findings, str] | None:
+        """The findings that one of our Labels layers came from, and as what; None for any other layer."""
         return None if layer is None else self._made.get(layer.unique_id)
 
-    def _same_subject(self, analysis: Analysis, source: Source) -> bool:
-        if self.analysis is None or self.source is None or self.source.key != source.key:
+    @property
+    def touched(self) -> bool:
+        """Whether the live layer holds the user's own edits."""
+        return self._live[self.mode].touched
+
+    # Layers
+
+    def _show_labels(self, mode: str, labels: Callable[[], np.ndarray], features: dict[str, np.ndarray]) -> None:
+        assert self.findings is not None
+        source = self.findings.source
+        spec = labels_layer(self.findings.analyses, source, labels(), mode)
+        layer, self._edited, self._new = self._live[mode].show(spec, features, lambda: arrange(labels(), source))
+        if self._new:
+            self._on_labels(layer)
+        self._remember(layer, mode)
+        self.mode = mode
+        for other, live in self._live.items():
+            if live.layer is not None:
+                live.layer.visible = other == mode
+        if self.by_kind:
+            colour_by_kind(layer)
+
+    def _told(self, what: str) -> str:
+        layer = self.labels_layer
+        if self._edited:
+            return f"{what} in a new layer: {self._edited!r} has your edits and stays as it is."
+        return f"{what} in {layer.name!r}, a new layer." if self._new and layer is not None else f"{what}."
+
+    def _same_subject(self, findings: Findings) -> bool:
+        if self.findings is None or self.findings.source.key != findings.source.key:
             return False
-        was, now = (each.provenance["options"]["pathway"] for each in (self.analysis, analysis))
-        return bool(was == now)
+        was, now = (each.analyses[0].provenance["options"]["pathway"] for each in (self.findings, findings))
+        return bool(was == now) and self.findings.coarse == findings.coarse
 
     def _show_image(self, role: str, spec: LayerSpec) -> None:
         layer = self._images.get(role)
@@ -171,19 +213,16 @@ class Session:
             if added:  # the first eigenvector is nearly even: open on the second
                 self.viewer.dims.set_current_step(0, min(1, len(spec.data) - 1))
             return
+        other_grid = layer.data.shape[-2 - layer.rgb :] != spec.data.shape[-2 - layer.rgb :]
         layer.data = spec.data
         layer.metadata = {**layer.metadata, **spec.attributes["metadata"]}
+        if other_grid:
+            layer.scale, layer.translate = spec.attributes["scale"], spec.attributes["translate"]
         if "contrast_limits" in spec.attributes:
             layer.contrast_limits = spec.attributes["contrast_limits"]
 
-    def _remember(self, layer: Labels) -> None:
-        assert self.analysis is not None and self.source is not None
+    def _remember(self, layer: Labels, mode: str) -> None:
+        assert self.findings is not None
         there = {each.unique_id for each in self.viewer.layers}
         self._made = {key: made for key, made in self._made.items() if key in there}
-        self._made[layer.unique_id] = (self.analysis, self.source)
-
-
-def feature_columns(tree: RegionTree, count: int) -> dict[str, np.ndarray]:
-    """The per-region table in the form that a Labels layer wants: column "index" is the label."""
-    columns = dict(tree.features(count))
-    return {"index": columns.pop("label"), **columns}
+        self._made[layer.unique_id] = (self.findings, mode)
