@@ -69,8 +69,7 @@ class BatchSettings:
     def analyze_options(self) -> dict[str, Any]:
         """What :func:`~napari_what_where.analyze` is called with."""
         after = ("segments", "objects", "formats")
-        options = {name: value for name, value in asdict(self).items() if name not in after}
-        return {name: value for name, value in options.items() if name != "smallest_object" or value is not None}
+        return {name: value for name, value in asdict(self).items() if name not in after}
 
 
 class FileResult(NamedTuple):
