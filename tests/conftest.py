@@ -24,3 +24,14 @@ hypothesis.settings.load_profile("here")
 def rng() -> np.random.Generator:
     """The same random numbers in every run."""
     return np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_speed(tmp_path_factory):
+    """What is learned of this machine's speed is neither read from the user's own file nor written to it."""
+    from napari_what_where import speed
+
+    place = tmp_path_factory.mktemp("speed") / "speed.json"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(speed, "speed_file", lambda: place)
+        yield

@@ -9,6 +9,7 @@ import pytest
 
 from napari_what_where.encoding import atomic_path
 from napari_what_where.failures import explain
+from napari_what_where.resources import NotEnoughMemory
 
 
 def of_system(number: int, *names: object) -> OSError:
@@ -54,8 +55,12 @@ def test_what_is_said_already_comes_through_in_one_line():
     assert explain(ValueError("has shape (3,);\n  expected two axes")) == "has shape (3,); expected two axes"
     assert explain(IsADirectoryError("is a folder; expected an image file")) == "is a folder; expected an image file"
     assert explain(KeyError("layer")) == "KeyError: 'layer'"
-    assert explain(MemoryError("Unable to allocate 9 GiB")) == "not enough memory (Unable to allocate 9 GiB)"
-    assert explain(MemoryError()) == "not enough memory"
+    assert explain(MemoryError("Unable to allocate 9 GiB for an array")).startswith(
+        "There was not enough memory on this computer (9.0 GiB more were asked for); look for larger objects"
+    )
+    assert explain(MemoryError()) == explain(OSError(errno.ENOMEM, "Cannot allocate memory"))
+    assert explain(RuntimeError("CUDA error: out of memory")).startswith("There was not enough memory on the graphics")
+    assert explain(NotEnoughMemory("Nothing fits.")) == "Nothing fits."
     assert explain(ValueError()) == "ValueError: "
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
+from napari_what_where.memory import MemoryProblem, as_out_of_memory, is_out_of_memory
+
 _DISK_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 _NO_PERMISSION = (errno.EACCES, errno.EPERM)
 _SHARING_VIOLATION, _LOCK_VIOLATION = 32, 33
@@ -19,10 +21,12 @@ def explain(problem: BaseException) -> str:
     clear already and come through; others come with the name of their type.
     """
     text = " ".join(str(problem).split())
+    if isinstance(problem, MemoryProblem):
+        return text
+    if is_out_of_memory(problem):
+        return str(as_out_of_memory(problem))
     if isinstance(problem, OSError):
         return _explain_file(problem, text)
-    if isinstance(problem, MemoryError):
-        return f"not enough memory ({text})" if text else "not enough memory"
     return text if text and isinstance(problem, ValueError | TypeError) else f"{type(problem).__name__}: {text}"
 
 

@@ -25,7 +25,11 @@ _AMOUNT = re.compile(r"(?:allocate|buffer size:)\s+([\d.]+)\s*(bytes|[KMGTPE]i?B
 _POWERS = {"b": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5, "e": 6}
 
 
-class OutOfMemory(MemoryError):
+class MemoryProblem(MemoryError):
+    """One whose message is a sentence for the user."""
+
+
+class OutOfMemory(MemoryProblem):
     """A run that did not fit. ``device``: "cpu", "cuda:0", "mps"; ``asked``, ``free``: bytes, None where unknown."""
 
     def __init__(self, device: str, asked: int | None = None, free: int | None = None) -> None:
@@ -131,10 +135,15 @@ def explained_memory(device: str | torch.device = "auto") -> Iterator[None]:
     except (MemoryError, RuntimeError, OSError, ImportError) as error:
         if not is_out_of_memory(error):
             raise
-        where = _device_of(error, str(device))
-        asked, free = _asked(str(error)), _free_now(where)
+        known = as_out_of_memory(error, str(device))
+        free = _free_now(known.device)
         _release(error)
-        raise OutOfMemory(where, asked, free) from error
+        raise OutOfMemory(known.device, known.asked, free) from error
+
+
+def as_out_of_memory(error: BaseException, device: str = "auto") -> OutOfMemory:
+    """What :func:`is_out_of_memory` recognised, in a sentence; ``device`` where the error does not tell."""
+    return OutOfMemory(_device_of(error, device), _asked(str(error)))
 
 
 def is_out_of_memory(error: BaseException) -> bool:
