@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QTimer
@@ -12,7 +13,9 @@ from qtpy.QtWidgets import QApplication, QWidget
 from napari_what_where.activations.registry import backbone_info
 from napari_what_where.failures import explain
 from napari_what_where.progress import Report
+from napari_what_where.resources import Estimate, remember_speed
 from napari_what_where.widgets.background import BackgroundPicker
+from napari_what_where.widgets.estimating import Estimator
 from napari_what_where.widgets.exporting import Exporter
 from napari_what_where.widgets.findings import find_all_objects, other_trees
 from napari_what_where.widgets.handoff import Handoff
@@ -50,6 +53,7 @@ class WhatWhereDock(QWidget):
         self.exporter = Exporter(self)
         self.handoff = Handoff(self)
         self.background = BackgroundPicker(self)
+        self.estimator = Estimator(self)
         self.task: Task | None = None
         self.details = ""
         self._timer = QTimer(self)
@@ -108,6 +112,7 @@ class WhatWhereDock(QWidget):
         except (ValueError, IndexError):
             chosen = []
         self.panel.inputs.offer(images, tuple(chosen))
+        self.estimator.refresh_soon()
 
     def _follow_selection(self, event: Any = None) -> None:
         active = self.viewer.layers.selection.active
@@ -140,35 +145,35 @@ class WhatWhereDock(QWidget):
 
     # Running
 
-    def chosen_source(self) -> Source | None:
-        """What is chosen to run on; None, and the reason said, if it cannot be."""
-        layers = tuple(layer for layer in self.panel.inputs.layers() if layer in self.viewer.layers)
-        if not layers or layers != self.panel.inputs.layers():
-            self.panel.say(NO_IMAGE, problem=True)
-            return None
+    def find_source(self) -> Source:
+        """What is chosen to run on. Raises ``ValueError``, in words, where that cannot be."""
         inputs = self.panel.inputs
+        layers = inputs.layers()
+        if not layers or any(layer not in self.viewer.layers for layer in layers):
+            raise ValueError(NO_IMAGE)
         channel_axis, planes = inputs.channels.currentData(), inputs.planes.currentData()
         plane_axis, linked = planes or (None, False)
-        try:
-            parts = {"screen": part_on_screen, "shape": part_in_shapes}
-            find_part = parts.get(inputs.part.currentData())
-            part = None if find_part is None else find_part(self.viewer, layers[0], channel_axis)
-            return source_of(self.viewer, layers, Use(channel_axis, plane_axis, linked, part))
-        except ValueError as problem:
-            self.panel.say(str(problem), problem=True)
-            return None
+        find_part = {"screen": part_on_screen, "shape": part_in_shapes}.get(inputs.part.currentData())
+        part = None if find_part is None else find_part(self.viewer, layers[0], channel_axis)
+        return source_of(self.viewer, layers, Use(channel_axis, plane_axis, linked, part))
 
     def start(self) -> None:
         """Analyse the chosen image with the current settings."""
         if self.task is not None:
             self.panel.say(STILL_RUNNING)
             return
-        source = self.chosen_source()
-        if source is not None:
-            self._run(source, self.panel.settings())
+        try:
+            source = self.find_source()
+        except ValueError as problem:
+            self.panel.say(str(problem), problem=True)
+            return
+        settings = self.panel.settings()
+        estimate = self.estimator.of(source, settings)
+        if not self.estimator.refuse(estimate):
+            self._run(source, settings, estimate)
 
-    def _run(self, source: Source, settings: dict[str, Any]) -> None:
-        follow_edges = bool(settings["follow_edges"])
+    def _run(self, source: Source, settings: dict[str, Any], estimate: Estimate) -> None:
+        follow_edges, started = bool(settings["follow_edges"]), time.perf_counter()
 
         def work(report: Report) -> Any:
             if source.plane_axis is None:
@@ -181,7 +186,14 @@ class WhatWhereDock(QWidget):
                 analyses = analyze_planes(source.planes, report=report, **settings)
             return prepare(analyses, source, follow_edges=follow_edges)
 
-        self.begin(work, self._show_findings)
+        def finish(prepared: Any) -> None:
+            remember_speed(estimate, time.perf_counter() - started)
+            self._show_findings(prepared)
+
+        def fail(problem: Exception, said: str) -> bool:
+            return self.estimator.offer_smaller(problem, source, settings, said)
+
+        self.begin(work, finish, on_failure=fail)
 
     def cancel(self) -> None:
         """Stop what is running; every layer stays as it is."""
@@ -200,8 +212,19 @@ class WhatWhereDock(QWidget):
         if self.task is not None:
             self.task.cancel()
 
-    def begin(self, work: Any, finish: Any, *, what: str = "The run", cancellable: bool = True) -> None:
-        """Do ``work(report)`` in a thread, then ``finish(answer)`` here; ``what`` it is, should it fail."""
+    def begin(
+        self,
+        work: Callable[[Report], Any],
+        finish: Callable[[Any], None],
+        *,
+        what: str = "The run",
+        cancellable: bool = True,
+        on_failure: Callable[[Exception, str], bool] = lambda problem, said: False,
+    ) -> None:
+        """Do ``work(report)`` in a thread, then ``finish(answer)`` here; ``what`` it is, should it fail.
+
+        ``on_failure`` is given the exception and a sentence about it, and answers whether it has told the user.
+        """
         for watched in (self, _main_window(self)):
             watched.installEventFilter(self)  # once is enough; more often does no harm
         self.panel.set_busy(True)
@@ -218,7 +241,7 @@ class WhatWhereDock(QWidget):
 
         def fail(problem: Exception) -> None:
             if not task.cancelled:
-                self._fail(problem, what)
+                self._fail(problem, what, on_failure)
 
         self.task = task = Task(work, on_success=succeed, on_failure=fail, on_end=self._end)
         self.task.start()
@@ -236,12 +259,13 @@ class WhatWhereDock(QWidget):
         elif findings is not None and self.panel.edges.isChecked() != findings.follow_edges:
             self._choose_trees(self.panel.edges.isChecked())
 
-    def _fail(self, problem: Exception, what: str) -> None:
+    def _fail(self, problem: Exception, what: str, told: Callable[[Exception, str], bool]) -> None:
         self.details = "".join(traceback.format_exception(problem))
-        expected = isinstance(problem, ValueError | TypeError | OSError | MemoryError)
-        said = explain(problem).rstrip(".")
-        said = said if isinstance(problem, ValueError | TypeError) else f"{what} failed: {said}"
-        self.panel.say(f"{said}. No layer was changed.", problem=True, details=not expected)
+        clear = isinstance(problem, ValueError | TypeError)
+        sentence = explain(problem).rstrip(".")
+        said = f"{sentence if clear else f'{what} failed: {sentence}'}. No layer was changed."
+        if not told(problem, said):
+            self.panel.say(said, problem=True, details=not clear and not isinstance(problem, OSError))
         self._show_tree_choice()
 
     def _show_progress(self) -> None:

@@ -32,7 +32,7 @@ class ObjectSize(QWidget):
         self.unit = QComboBox()
         self.unit.addItem("px", 1.0)
         self.draw = QToolButton()
-        self.draw.setText("⌖")
+        self.draw.setText("Draw")
         self.draw.setCheckable(True)
         self.draw.setToolTip("Draw it: press at one end of such a thing on the image, drag to the other")
         self.draw.setAccessibleName("Draw the smallest object on the image")

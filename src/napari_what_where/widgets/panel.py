@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QProgressBar,
     QPushButton,
     QRadioButton,
+    QSizePolicy,
     QSpinBox,
     QToolButton,
     QVBoxLayout,
@@ -129,8 +130,9 @@ class Panel:
         self.export = QPushButton("Export…")
         self.export.setToolTip("Write labels, edits included, with eigenvectors and a record of how they were made")
         self.copy = QToolButton()
-        self.copy.setText("Copy as Python")
-        self.copy.setToolTip("A script that makes the same segments again; the arrow offers a command, too")
+        self.copy.setText("Copy")
+        self.copy.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.copy.setToolTip("Copy a Python script that makes the same again; the arrow offers a command, too")
         self.copy.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
         menu = QMenu(self.copy)
         self.copy_python = menu.addAction("Copy as Python")
@@ -257,7 +259,7 @@ def _small_label() -> QLabel:
 def _line(*widgets: QWidget) -> QHBoxLayout:
     line = QHBoxLayout()
     for widget in widgets:
-        line.addWidget(widget)
+        line.addWidget(widget, 1)
     return line
 
 

@@ -1,0 +1,101 @@
+"""What a run will take, said before it starts; and what to do when it is too much."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer
+
+from napari_what_where.memory import OutOfMemory
+from napari_what_where.resources import Estimate, NotEnoughMemory, check_fits, estimate_run, smaller_settings
+
+if TYPE_CHECKING:
+    from napari_what_where.widgets.dock import WhatWhereDock
+    from napari_what_where.widgets.source import Source
+
+_PAUSE_MS = 150
+_ASKED = ("backbone", "pathway", "count", "device", "smallest_object", "follow_edges")
+
+
+class Estimator:
+    """The line under Run, refusals of what cannot fit, and the button that agrees to something smaller."""
+
+    def __init__(self, dock: WhatWhereDock) -> None:
+        self._dock = dock
+        self._agreed: dict[str, Any] = {}
+        self._pause = QTimer(dock)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(_PAUSE_MS)
+        self._pause.timeout.connect(self._refresh)
+        panel = dock.panel
+        for combo in (panel.image, panel.inputs.channels, panel.inputs.planes, panel.inputs.part, panel.device):
+            combo.currentIndexChanged.connect(self.refresh_soon)
+        panel.model.currentIndexChanged.connect(self.refresh_soon)
+        panel.inputs.size.changed.connect(self.refresh_soon)
+        panel.count.valueChanged.connect(self.refresh_soon)
+        panel.edges.toggled.connect(self.refresh_soon)
+        panel.consent.clicked.connect(self._run_agreed)
+
+    def refresh_soon(self, *_: Any) -> None:
+        """Estimate again, once the choices have come to rest."""
+        self._pause.start()
+
+    def of(self, source: Source, settings: dict[str, Any]) -> Estimate:
+        """What running this will take."""
+        return estimate_run(
+            source.shape,
+            source.arrays[0].dtype,
+            channels=source.channels,
+            planes=source.plane_count,
+            **{name: settings[name] for name in _ASKED},
+        )
+
+    def refuse(self, estimate: Estimate) -> bool:
+        """Whether the run cannot fit; then the reason is said, and what would fit is offered."""
+        try:
+            check_fits(estimate)
+        except NotEnoughMemory as problem:
+            sizes = [change for change in problem.fits if "smallest_object" in change]
+            self._offer(str(problem), sizes[0] if sizes else None)
+            return True
+        return False
+
+    def offer_smaller(self, problem: Exception, source: Source, settings: dict[str, Any], said: str) -> bool:
+        """After a run that ran out of memory: say so, and offer something smaller; nothing is done unasked."""
+        if not isinstance(problem, OutOfMemory):
+            return False
+        smaller = smaller_settings(settings, source.shape, problem)
+        changes = {name: value for name, value in (smaller or {}).items() if settings.get(name) != value}
+        self._offer(said, changes or None)
+        return True
+
+    def _offer(self, said: str, change: dict[str, Any] | None) -> None:
+        self._agreed = change or {}
+        texts = {
+            "smallest_object": lambda size: f"Run with a smallest object of {size:g} px",
+            "device": lambda device: f"Run on the {str(device).upper()}",
+        }
+        offers = [texts[name](value) for name, value in self._agreed.items() if name in texts]
+        self._dock.panel.say(said, problem=True, details=change is None, consent=" and ".join(offers))
+
+    def _run_agreed(self) -> None:
+        panel, agreed = self._dock.panel, self._agreed
+        if "smallest_object" in agreed:
+            panel.inputs.size.set_pixels(agreed["smallest_object"])
+        if "device" in agreed:
+            panel.device.setCurrentText(agreed["device"])
+        panel.consent.setVisible(False)
+        self._dock.start()
+
+    def _refresh(self) -> None:
+        dock = self._dock
+        try:
+            estimate = self.of(dock.find_source(), dock.panel.settings())
+        except ValueError:  # what is wrong is said when Run is pressed
+            dock.panel.estimate.setText("")
+            return
+        rows, columns = estimate.working
+        parts = [f"{estimate.text()}".capitalize(), f"at {columns:,} × {rows:,} pixels"]
+        parts += [f"{estimate.planes:,} planes"] if estimate.planes > 1 else []
+        parts += [f"{estimate.tiles:,} tiles"] if estimate.tiles > 1 else []
+        dock.panel.estimate.setText(" · ".join(parts))
