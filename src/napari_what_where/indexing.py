@@ -6,6 +6,8 @@ import re
 
 import numpy as np
 
+from napari_what_where.image import data_channels
+
 Select = tuple[int | slice, ...]
 """An index of integers and slices, from the first axis on, as numpy has it."""
 
@@ -20,7 +22,7 @@ def select_plane(array: np.ndarray, select: Select | None = None, channel_axis: 
         From the first axis on, see :func:`parse_select`; by default all of the array.
     channel_axis : int, optional
         The axis of what was selected that holds channels, negative from the last; moved to the end. Without it what
-        is selected has two axes, or a third and last of 3 or 4 colours.
+        is selected has two axes, or a third and last of 3 or 4 colours; channels are never taken for colours.
 
     Raises
     ------
@@ -34,7 +36,7 @@ def select_plane(array: np.ndarray, select: Select | None = None, channel_axis: 
     if channel_axis is not None:
         if part.ndim != 3 or not -3 <= channel_axis < 3:
             raise ValueError(f"{chosen}; expected three axes, of which channel axis {channel_axis} is one")
-        part = np.moveaxis(part, channel_axis, -1)
+        part = data_channels(np.moveaxis(part, channel_axis, -1))
     elif part.ndim != 2 and not (part.ndim == 3 and part.shape[2] in (3, 4)):
         raise ValueError(
             f"{chosen}; expected (rows, columns). Select one plane, for example {','.join(['0'] * (part.ndim - 2))},:,:"

@@ -91,8 +91,8 @@ def test_every_plane_of_a_stack(driver, frames, linked):
     image = driver.viewer.add_image(
         frames, name="discs", axis_labels=("t", "y", "x"), scale=(2, 0.5, 0.5), translate=(1, 2, 3)
     )
-    planes = driver.panel.inputs.planes
-    planes.setCurrentIndex(planes.findData((0, linked)))
+    driver.panel.inputs.planes.setCurrentIndex(1 if linked else 2)
+    assert ("linked" in driver.panel.inputs.planes.currentText()) == linked
     driver.run()
     driver.panel.segments.spin.setValue(3)
     segments = driver.segments

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_what_where.widgets.picking import camera_of
+
 
 @pytest.fixture
 def large(picture) -> np.ndarray:
@@ -83,7 +85,7 @@ def test_run_on_what_is_on_screen(make_napari_viewer, qtbot, large):
 
     driver = Driver(make_napari_viewer(show=True), qtbot)
     image = driver.viewer.add_image(large, name="large")
-    driver.viewer.camera.center, driver.viewer.camera.zoom = (0, 128, 192), 8
+    camera_of(driver.viewer).center, camera_of(driver.viewer).zoom = (0, 128, 192), 8
     qtbot.wait(200)
     choose_part(driver, "screen")
     driver.run()
@@ -116,7 +118,7 @@ def test_the_smallest_object_is_drawn(driver, large):
     drag(driver.viewer, (10, 10), (10, 22))
     assert driver.panel.inputs.size.pixels == pytest.approx(24)
     assert not driver.panel.inputs.size.draw.isChecked()
-    assert driver.viewer.camera.mouse_pan
+    assert camera_of(driver.viewer).mouse_pan
     assert not our_callbacks(driver.viewer)
 
 

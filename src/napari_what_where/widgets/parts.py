@@ -101,7 +101,8 @@ def _sizes(layer: Image, axes: tuple[int, int]) -> tuple[int, int]:
 
 def _window(sizes: tuple[int, int], low: np.ndarray, high: np.ndarray, what: str) -> tuple[slice, slice]:
     spans = []
-    for size, least, most in zip(sizes, low, high, strict=True):
+    # Shapes are kept in float32: rounding must not add a row of pixels.
+    for size, least, most in zip(sizes, np.round(low, 2), np.round(high, 2), strict=True):
         start, stop = max(0, int(np.floor(least))), min(size, int(np.ceil(most)) + 1)
         if stop - start < LEAST:
             raise ValueError(f"{what} is less than {LEAST} pixels of the image. Zoom to it, or draw over it.")

@@ -30,6 +30,11 @@ def pixel_at(source: Source, labels: Labels, world: np.ndarray) -> tuple[int, in
     return (plane, row, column) if 0 <= plane < source.plane_count else None
 
 
+def camera_of(viewer: Any) -> Any:
+    """The viewer's camera: from napari 0.9 on it belongs to the scene."""
+    return viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
+
+
 class CanvasPicker:
     """One thing at a time to be shown on the canvas; dragging does not move the picture meanwhile."""
 
@@ -43,7 +48,7 @@ class CanvasPicker:
             with suppress(ValueError):
                 self._viewer.mouse_drag_callbacks.remove(self._callback)
             self._callback = None
-            self._viewer.camera.mouse_pan = True
+            camera_of(self._viewer).mouse_pan = True
 
     def pick(self, on_click: Callable[[np.ndarray], None]) -> None:
         """From now on a click, not a drag, calls ``on_click`` with its world position."""
@@ -54,7 +59,7 @@ class CanvasPicker:
             start = np.array(event.position)
             yield
             while event.type == "mouse_move":
-                dragged = dragged or bool(np.abs(np.array(event.position) - start).max() > 3 / viewer.camera.zoom)
+                dragged = dragged or bool(np.abs(np.array(event.position) - start).max() > 3 / camera_of(viewer).zoom)
                 yield
             if not dragged:
                 on_click(start)
@@ -64,7 +69,7 @@ class CanvasPicker:
     def measure(self, layer: Image, on_size: Callable[[float], None]) -> None:
         """The next drag calls ``on_size`` with its length in pixels of ``layer``, and ends this."""
         self.stop()
-        self._viewer.camera.mouse_pan = False
+        camera_of(self._viewer).mouse_pan = False
 
         def drag(viewer: Any, event: Any) -> Iterator[None]:
             start = np.array(event.position)
