@@ -29,15 +29,27 @@ def area_mean(planes: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
 
     Float32 in, float32 out, shape (*grid[, channels]). Up-sampling repeats pixels. Cost: one pass over the planes.
     """
+    return apply_weights(mean_weights(grid[0], planes.shape[0]), mean_weights(grid[1], planes.shape[1]), planes)
+
+
+@lru_cache(maxsize=64)
+def mean_weights(coarse: int, fine: int) -> sparse.csr_array:
+    """Weights of the mean over each of ``coarse`` cells of ``fine`` pixels: (coarse, fine) float32, to be read only."""
+    return (area_overlap(coarse, fine) * (coarse / fine)).astype(np.float32)
+
+
+def apply_weights(over_rows: sparse.csr_array, over_columns: sparse.csr_array, planes: np.ndarray) -> np.ndarray:
+    """Weighted sums of (rows, columns[, channels]) planes along both axes, rows first; contiguous.
+
+    ``over_rows`` (new_rows, rows) and ``over_columns`` (new_columns, columns), sparse.
+    """
     flat = planes[..., None] if planes.ndim == 2 else planes
     rows, columns, channels = flat.shape
-    over_rows = area_overlap(grid[0], rows) * (grid[0] / rows)
-    over_columns = area_overlap(grid[1], columns) * (grid[1] / columns)
-    reduced = over_rows.astype(np.float32) @ flat.reshape(rows, columns * channels)
-    reduced = reduced.reshape(grid[0], columns, channels).transpose(1, 0, 2).reshape(columns, -1)
-    reduced = over_columns.astype(np.float32) @ reduced
-    reduced = reduced.reshape(grid[1], grid[0], channels).transpose(1, 0, 2)
-    return np.ascontiguousarray(reduced[..., 0] if planes.ndim == 2 else reduced)
+    tall = over_rows @ flat.reshape(rows, columns * channels)
+    tall = tall.reshape(-1, columns, channels).transpose(1, 0, 2).reshape(columns, -1)
+    wide = over_columns @ tall
+    wide = wide.reshape(over_columns.shape[0], -1, channels).transpose(1, 0, 2)
+    return np.ascontiguousarray(wide[..., 0] if planes.ndim == 2 else wide)
 
 
 def area_mean_between(
@@ -67,14 +79,9 @@ def _along_columns(over_columns: sparse.csr_array, part: np.ndarray) -> np.ndarr
     return np.moveaxis(means.reshape(-1, *columns.shape[1:]), 0, 1)
 
 
-@lru_cache(maxsize=32)
-def _mean_weights(coarse: int, fine: int) -> sparse.csr_array:
-    return (area_overlap(coarse, fine) * (coarse / fine)).astype(np.float32)
-
-
 def _cells(coarse: int, fine: int, first: int, last: int) -> tuple[sparse.csr_array, int, int]:
     """Weights of the mean over cells ``first`` … ``last`` − 1, and from where to before where they have pixels."""
-    weights = _mean_weights(coarse, fine)[first:last]
+    weights = mean_weights(coarse, fine)[first:last]
     start, stop = int(weights.indices.min()), int(weights.indices.max()) + 1
     return weights[:, start:stop], start, stop
 

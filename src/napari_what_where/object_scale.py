@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,16 +16,21 @@ WORKING_SIZE = 1024
 """Longest side in pixels of the plane on which an image is analysed as one view; larger ones are averaged to it."""
 VIEW_LEAVES = 1500
 """Leaves of one view."""
+HALO = 7.0
+"""Sides of a leaf beyond which nothing changes what is measured. The widest chain of Gaussians is that of coarse
+textures, 1.9 + 1.8 + 2.4 sides, and a cell or two of the coarse plane on which gradients are taken."""
 OBJECT_SPAN = 24.0
 """Working pixels across the smallest object: finer detail than that does not tell objects apart."""
 LEAVES_ACROSS = 2.0
 """Sides of a leaf across the smallest object."""
 FEWEST_LEAVES, MOST_LEAVES = 100, 80_000
 """Fewer leaves cannot follow outlines; more take longer to merge than anyone waits, 0.2 s a thousand."""
+MOST_PIXELS = MOST_LEAVES * WORKING_SIZE**2 // VIEW_LEAVES
+"""Working pixels: no more to a leaf than a square view has."""
 LEAST_LEAF = 9.0
 """Working pixels of the smallest leaves that are asked for."""
-TILE_SIDE = 1024
-"""Side of a tile in working pixels; planes of at most two tiles' area are worked on as a whole."""
+TILE_SIDE = 1536
+"""About the side of a tile in working pixels; planes of no more than a tile's area are worked on as a whole."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,18 @@ class Tile:
         )
 
 
+class Part(NamedTuple):
+    """Which pixels of a plane of ``shape`` an array holds: those of ``tile``."""
+
+    tile: Tile
+    shape: tuple[int, int]
+
+    @classmethod
+    def whole(cls, shape: tuple[int, ...]) -> Part:
+        """All pixels of a (rows, columns, …) array."""
+        return cls(Tile(0, shape[0], 0, shape[1]), (shape[0], shape[1]))
+
+
 @dataclass(frozen=True)
 class WorkingPlane:
     """The plane on which an image is analysed.
@@ -103,7 +120,7 @@ class WorkingPlane:
     @cached_property
     def tiles(self) -> tuple[Tile, ...]:
         """Tiles that cover the plane exactly once, in raster order; each holds whole cells of the leaves' lattice."""
-        if self.pixels <= 2 * self.tile_side**2:
+        if self.pixels <= self.tile_side**2:
             return (Tile(0, self.shape[0], 0, self.shape[1]),)
         rows, columns = (
             _cuts(length, cells, self.tile_side)
@@ -113,14 +130,14 @@ class WorkingPlane:
             Tile(top, bottom, left, right) for top, bottom in pairwise(rows) for left, right in pairwise(columns)
         )
 
+    def reach(self, leaves: float) -> int:
+        """So many sides of a leaf in pixels, and some that differences and interpolation reach further."""
+        return math.ceil(leaves * self.leaf_side) + 4
+
     @property
     def halo(self) -> int:
-        """Pixels around a tile beyond which nothing changes what is measured in it: about seven leaves' sides.
-
-        The widest chain of Gaussians is that of coarse textures: 1.9 + 1.8 + 2.4 sides; a leaf reaches no further
-        than the cells around its own.
-        """
-        return math.ceil(7 * self.leaf_side) + 4
+        """Pixels around a tile that are worked on with it, at most."""
+        return self.reach(HALO)
 
     def describe(self) -> dict[str, Any]:
         """For a provenance: JSON-ready."""
@@ -133,9 +150,9 @@ def plan_plane(
     """The plane on which an image of ``shape`` (rows, columns) is analysed, instantly.
 
     An object of ``smallest_object`` pixels of the image across spans ``OBJECT_SPAN`` working pixels and
-    ``LEAVES_ACROSS`` leaves, as far as the image has the pixels and ``MOST_LEAVES`` allow. A plane is never smaller
-    than one view (``WORKING_SIZE``), so that large objects keep fine outlines: they get fewer leaves instead.
-    ``None`` is one view of the whole image.
+    ``LEAVES_ACROSS`` leaves, as far as the image has the pixels and ``MOST_LEAVES`` and ``MOST_PIXELS`` allow.
+    A plane is never smaller than one view (``WORKING_SIZE``), so that large objects keep fine outlines: they get
+    fewer leaves instead. ``None`` is one view of the whole image.
 
     Raises as :func:`check_smallest_object`.
     """
@@ -145,7 +162,8 @@ def plan_plane(
         return WorkingPlane(fit_within(shape, WORKING_SIZE), tile_side=tile_side)
     size = min(size, float(longest))
     wanted = max(WORKING_SIZE, longest * min(1.0, OBJECT_SPAN / size))
-    plane = fit_within(shape, math.ceil(wanted))
+    affordable = longest * math.sqrt(MOST_PIXELS / area)
+    plane = fit_within(shape, math.floor(min(wanted, max(affordable, WORKING_SIZE))))
     most = min(MOST_LEAVES, max(FEWEST_LEAVES, plane[0] * plane[1] / LEAST_LEAF))
     leaves = round(min(max(area * (LEAVES_ACROSS / size) ** 2, FEWEST_LEAVES), most))
     return WorkingPlane(plane, leaves, tile_side, view=False)

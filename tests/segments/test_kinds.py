@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import silhouette_samples
 
 from napari_what_where.pipeline import analyze
-from napari_what_where.segments.kinds import _silhouettes, kinds_of, node_kinds, node_means
+from napari_what_where.segments.kinds import _silhouettes, kinds_of, node_kinds
+from napari_what_where.segments.leaves import node_means
 from napari_what_where.segments.tree import region_tree
 
 from .helpers import planted_embedding

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from napari_what_where.embedding.types import Embedding
 from napari_what_where.image import soft_bins
+from napari_what_where.object_scale import Part
 from napari_what_where.progress import Progress, Report, ignore_progress
 from napari_what_where.segments.coordinates import embedding_coordinates
 from napari_what_where.segments.gradients import (
     blur,
-    interpolate,
+    interpolate_to,
     leaf_side,
     squared_gradient,
     wide_squared_gradient,
@@ -69,15 +71,31 @@ class FeatureGroup(NamedTuple):
     squared: np.ndarray
 
 
+STRENGTH_REACH = 1.5
+"""Sides of a leaf beyond which nothing changes its edge strength: 0.2 · 3, and a cell or two of the coarse plane."""
+
+
 def leaf_strength(
-    even: np.ndarray, embedding: Embedding, *, follow_edges: bool, recipe: Recipe, report: Report = ignore_progress
+    even: np.ndarray,
+    embedding: Embedding,
+    *,
+    follow_edges: bool,
+    recipe: Recipe,
+    report: Report = ignore_progress,
+    part: Part | None = None,
+    tokens: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Edge strength that leaves are to follow, (rows, columns) float32, from :func:`even_channels`."""
-    side = leaf_side(even.shape[:2], recipe.leaves)
-    coordinates = interpolate(_coordinates(embedding, follow_edges), even.shape[:2])
+    """Edge strength that leaves are to follow, (rows, columns) float32, from :func:`even_channels`.
+
+    ``part``: where ``even`` lies in a larger plane; by default it is all of it. ``tokens``: :func:`token_coordinates`,
+    where they are at hand.
+    """
+    part = part or Part.whole(even.shape)
+    side = leaf_side(part.shape, recipe.leaves)
+    coordinates = interpolate_to(token_coordinates(embedding, follow_edges) if tokens is None else tokens, part)
     if not follow_edges:
-        return np.sqrt(wide_squared_gradient(coordinates, side, (0.2,)))
-    squared = wide_squared_gradient(coordinates * np.float32(recipe.embedding_edge), side, (0.2,))
+        return np.sqrt(wide_squared_gradient(coordinates, side, (0.2,), part))
+    squared = wide_squared_gradient(coordinates * np.float32(recipe.embedding_edge), side, (0.2,), part)
     for scale in (0.1, 0.2):
         report(Progress("segments", 8, 100))
         squared += squared_gradient(even, scale * side) / 2
@@ -85,35 +103,47 @@ def leaf_strength(
 
 
 def feature_groups(
-    even: np.ndarray, embedding: Embedding, *, follow_edges: bool, recipe: Recipe
+    even: np.ndarray,
+    embedding: Embedding,
+    *,
+    follow_edges: bool,
+    recipe: Recipe,
+    part: Part | None = None,
+    tokens: np.ndarray | None = None,
 ) -> Iterator[FeatureGroup]:
     """The groups of features, one at a time, so that few planes are in memory at once.
 
     ``even`` is (rows, columns, channels) from :func:`even_channels`; without ``follow_edges`` only its shape counts.
+    ``part`` and ``tokens`` as for :func:`leaf_strength`.
     """
-    shape = even.shape[0], even.shape[1]
-    side = leaf_side(shape, recipe.leaves)
-    coordinates = interpolate(_coordinates(embedding, follow_edges), shape)
-    yield _group(coordinates, recipe.embedding, recipe.embedding_edge, side, (0.4,))
+    part = part or Part.whole(even.shape)
+    side = leaf_side(part.shape, recipe.leaves)
+    coordinates = interpolate_to(token_coordinates(embedding, follow_edges) if tokens is None else tokens, part)
+    group = partial(_group, side=side, part=part)
+    yield group(coordinates, recipe.embedding, recipe.embedding_edge, scales=(0.4,))
     if not follow_edges:
         return
     fine = (squared_gradient(even, 0.2 * side) + squared_gradient(even, 0.4 * side)) / 2
     yield FeatureGroup(even * np.float32(recipe.colour), fine * np.float32(recipe.colour_edge**2))
     for channel in np.moveaxis(even, 2, 0):
-        yield _group(soft_bins(channel, BINS), recipe.palette, recipe.palette_edge, side, (0.4, 0.8))
+        yield group(soft_bins(channel, BINS), recipe.palette, recipe.palette_edge, scales=(0.4, 0.8))
     for sigma in (0.1 * side, 0.2 * side, 0.4 * side):
-        yield _group(soft_bins(contrast_level(even, sigma), BINS), recipe.texture, recipe.texture_edge, side, (0.8,))
+        levels = soft_bins(contrast_level(even, sigma), BINS)
+        yield group(levels, recipe.texture, recipe.texture_edge, scales=(0.8,))
 
 
-def _coordinates(embedding: Embedding, follow_edges: bool) -> np.ndarray:
-    """Where nothing else is weighed, noise has to be kept out: see ``time`` of :func:`embedding_coordinates`."""
+def token_coordinates(embedding: Embedding, follow_edges: bool) -> np.ndarray:
+    """Coordinates in which regions are compared, (grid_rows, grid_columns, coordinates) float32.
+
+    Where nothing else is weighed, noise has to be kept out: see ``time`` of :func:`embedding_coordinates`.
+    """
     return embedding_coordinates(embedding, time=0.5 if follow_edges else 1.0)
 
 
 def _group(
-    planes: np.ndarray, weight: float, edge_weight: float, side: float, scales: tuple[float, ...]
+    planes: np.ndarray, weight: float, edge_weight: float, *, side: float, scales: tuple[float, ...], part: Part
 ) -> FeatureGroup:
-    squared = wide_squared_gradient(planes, side, scales)
+    squared = wide_squared_gradient(planes, side, scales, part)
     return FeatureGroup(planes * np.float32(weight), squared * np.float32(edge_weight**2))
 
 

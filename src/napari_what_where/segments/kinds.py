@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_what_where.embedding.types import Embedding
-from napari_what_where.segments.coordinates import embedding_coordinates
-from napari_what_where.segments.gradients import interpolate
-
 MOST_KINDS = 10
 ALIKE = 0.1
 """Regions closer than this are of one kind: rounding and noise, in units of embedding coordinates, of which two
@@ -23,7 +19,7 @@ def kinds_of(means: np.ndarray, areas: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     means : (regions, coordinates) float
-        Mean coordinates in a *what* embedding, see :func:`node_means`.
+        Mean coordinates in a *what* embedding, see :func:`~napari_what_where.segments.leaves.node_means`.
     areas : (regions,) float
         Their areas, in any unit.
 
@@ -90,20 +86,3 @@ def _by_area(labels: np.ndarray, areas: np.ndarray) -> np.ndarray:
     rank = np.empty(len(names), np.int64)
     rank[np.lexsort((first, -total))] = np.arange(1, len(names) + 1)
     return rank[index]
-
-
-def node_means(leaves: np.ndarray, children: np.ndarray, embedding: Embedding) -> np.ndarray:
-    """Mean embedding coordinates of every node of a region tree, (2 L − 1, coordinates) float32.
-
-    ``leaves`` (rows, columns) int, ``children`` (L − 1, 2) int, as
-    :class:`~napari_what_where.segments.tree.RegionTree` has them; ``embedding``: of *what*.
-    """
-    count = len(children) + 1
-    areas = np.bincount(leaves.ravel(), minlength=count).astype(np.float64)
-    planes = interpolate(embedding_coordinates(embedding), (leaves.shape[0], leaves.shape[1]))
-    sums = [np.bincount(leaves.ravel(), plane.ravel(), minlength=count) for plane in np.moveaxis(planes, 2, 0)]
-    totals = np.zeros((2 * count - 1, 1 + len(sums)))
-    totals[:count] = np.stack([areas, *sums], axis=1)
-    for i, (first, second) in enumerate(children.tolist()):
-        totals[count + i] = totals[first] + totals[second]
-    return (totals[:, 1:] / np.maximum(totals[:, :1], 1)).astype(np.float32)

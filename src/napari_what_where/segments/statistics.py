@@ -7,7 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from napari_what_where.progress import checkpoint
 from napari_what_where.segments.superpixels import nearest_index
+
+STRIP_PIXELS = 2**21
+"""Working pixels whose sums are taken at once: some thirty float64 planes of them, 0.5 GB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,20 +140,25 @@ def node_statistics(
     """
     weights, first, last, centre = _axis_sums(leaves.shape, shape)
     (row0, row1, row2), (column0, column1, column2) = weights
-    tokens = vectors[:, nearest_index(leaves.shape[0], vectors.shape[1])]
-    tokens = tokens[:, :, nearest_index(leaves.shape[1], vectors.shape[2])]
-    area = np.outer(row0, column0)
-    planes = [area, np.outer(row1, column0), np.outer(row0, column1)]
-    planes += [np.outer(row2, column0), np.outer(row1, column1), np.outer(row0, column2)]
-    planes += [area * plane for plane in tokens]
-    flat, count = leaves.ravel(), len(children) + 1
-    sums = np.stack([np.bincount(flat, plane.ravel(), minlength=count) for plane in planes], axis=1)
+    tokens, nearest = vectors, [nearest_index(leaves.shape[axis], vectors.shape[1 + axis]) for axis in (0, 1)]
+    count = len(children) + 1
+    sums = np.zeros((count, 6 + len(tokens)))
     low, high = np.full((count, 2), max(shape)), np.zeros((count, 2), np.int64)
-    for axis in (0, 1):
-        along = np.broadcast_to(np.expand_dims(first[axis], 1 - axis), leaves.shape).ravel()
-        np.minimum.at(low[:, axis], flat, along)
-        along = np.broadcast_to(np.expand_dims(last[axis], 1 - axis), leaves.shape).ravel()
-        np.maximum.at(high[:, axis], flat, along)
+    # Some rows at a time, so that few planes of the size of a large working plane are in memory at once.
+    strip = max(1, STRIP_PIXELS // leaves.shape[1])
+    for top in range(0, len(leaves), strip):
+        checkpoint()
+        rows = slice(top, top + strip)
+        flat = leaves[rows].ravel()
+        area = np.outer(row0[rows], column0)
+        planes = [area, np.outer(row1[rows], column0), np.outer(row0[rows], column1)]
+        planes += [np.outer(row2[rows], column0), np.outer(row1[rows], column1), np.outer(row0[rows], column2)]
+        planes += [area * plane[nearest[0][rows]][:, nearest[1]] for plane in tokens]
+        sums += np.stack([np.bincount(flat, plane.ravel(), minlength=count) for plane in planes], axis=1)
+        for axis, bounds in enumerate(((first[0][rows], last[0][rows]), (first[1], last[1]))):
+            ends = (np.broadcast_to(np.expand_dims(end, 1 - axis), leaves[rows].shape).ravel() for end in bounds)
+            np.minimum.at(low[:, axis], flat, next(ends))
+            np.maximum.at(high[:, axis], flat, next(ends))
     return NodeStatistics(
         _accumulate(sums, children, np.add), _accumulate(low, children, np.minimum),
         _accumulate(high, children, np.maximum), centre,

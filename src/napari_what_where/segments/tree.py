@@ -14,12 +14,12 @@ from napari_what_where.lazy_channels import LazyChannels
 from napari_what_where.object_scale import WorkingPlane, plan_plane
 from napari_what_where.progress import Progress, Report, ignore_progress
 from napari_what_where.segments.consensus import merge_leaves
-from napari_what_where.segments.features import Recipe, even_channels, feature_groups, leaf_strength
-from napari_what_where.segments.graph import region_graph
+from napari_what_where.segments.features import Recipe, even_channels
 from napari_what_where.segments.grouping import group_features
-from napari_what_where.segments.kinds import node_kinds, node_means
+from napari_what_where.segments.kinds import node_kinds
+from napari_what_where.segments.leaves import LeafWork, node_means
 from napari_what_where.segments.statistics import NodeStatistics, node_statistics
-from napari_what_where.segments.superpixels import enlarge, waterpixels
+from napari_what_where.segments.superpixels import enlarge
 
 AUTO_RANGE = (2, 100)
 """Fewest and most regions that ``"auto"`` answers."""
@@ -262,30 +262,31 @@ def region_tree(
 
     Notes
     -----
-    Cost: under a second for 400 × 600 pixels and at most a few seconds beyond, as larger images are worked on at
-    1024 pixels and their labels enlarged. Memory: some forty float32 planes of the working size.
+    Cost: under a second for 400 × 600 pixels and at most a few seconds beyond for one view, as larger images are worked
+    on at 1024 pixels and their labels enlarged; finer planes a second a million working pixels and 0.2 s a thousand
+    leaves. Memory: some forty float32 planes of the working size, or, of a plane in tiles, of two tiles.
     """
     recipe = recipe or Recipe()
     checked = check_image(image)
     shape = checked.shape[:2]
     report(Progress("segments", 0, 100))
     scale = scale or PerceptualScale.fit([checked])
-    plane = plane or plan_plane((shape[0], shape[1]))
-    recipe = recipe if plane.view else replace(recipe, leaves=plane.leaves)
+    if plane is None:
+        plane = plan_plane((shape[0], shape[1])) if channels is None else WorkingPlane(channels.shape[:2])
+    plane = replace(plane, leaves=recipe.leaves) if plane.view else plane
+    recipe = replace(recipe, leaves=plane.leaves)
     even = even_image(checked, scale, report, plane) if channels is None else channels
-    even = even[:, :]
     report(Progress("segments", 5, 100))
-    strength = leaf_strength(even, embedding, follow_edges=follow_edges, recipe=recipe, report=report)
-    report(Progress("segments", 10, 100))
-    leaves = waterpixels(strength, recipe.leaves, recipe.regularity)
+    work = LeafWork(even, embedding, plane, recipe, follow_edges)
+    leaves = work.find_leaves(report)
     report(Progress("segments", 20, 100))
-    groups = feature_groups(even, embedding, follow_edges=follow_edges, recipe=recipe)
-    graph = region_graph(leaves, groups, report)
+    graph = work.graph(leaves, report)
     children, heights = merge_leaves(graph, recipe, report)
     report(Progress("segments", 95, 100))
     statistics = node_statistics(leaves, shape, children, np.asarray(embedding.sharp_vectors))
-    report(Progress("segments", 100, 100))
     auto_ratio = PHOTOGRAPH_RATIO if scale.colour else DATA_RATIO
     tree = RegionTree(leaves, (shape[0], shape[1]), children, heights, statistics, auto_ratio)
-    means = node_means(leaves, children, what or embedding)
-    return replace(tree, kinds=node_kinds(means, statistics.areas, tree._nodes(min(KIND_SAMPLE, tree.leaf_count))))
+    means = node_means(leaves, children, what or embedding, plane, report)
+    kinds = node_kinds(means, statistics.areas, tree._nodes(min(KIND_SAMPLE, tree.leaf_count)))
+    report(Progress("segments", 100, 100))
+    return replace(tree, kinds=kinds)
