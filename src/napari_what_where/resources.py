@@ -264,7 +264,10 @@ def _is_gpu(device: str) -> bool:
     if str(device) != "auto":
         return str(device).startswith(("cuda", "mps"))
     torch = sys.modules.get("torch")
-    return torch is not None and torch.cuda.is_available()
+    # Another thread may be importing it right now.
+    if torch is None or getattr(torch.__spec__, "_initializing", False):
+        return False
+    return bool(torch.cuda.is_available())
 
 
 # ----------------------------------------------------------------------------------------------------- what would fit

@@ -91,7 +91,7 @@ class Estimator:
         dock = self._dock
         try:
             estimate = self.of(dock.find_source(), dock.panel.settings())
-        except ValueError:  # what is wrong is said when Run is pressed
+        except (ValueError, TypeError):  # what is wrong is said when Run is pressed
             dock.panel.estimate.setText("")
             return
         rows, columns = estimate.working
