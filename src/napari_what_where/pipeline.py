@@ -133,7 +133,7 @@ def analyze(
 
     stopwatch = _Stopwatch()
     with stopwatch("activations"):
-        activations = model.extract(pixels, scale=scale, report=report)
+        activations = model.extract(pixels, scale=scale, plane=plane, report=report)
     with stopwatch("affinity"):
         affinity = joint_affinity(activations, pathway, normalization, device=target, report=report)
     with stopwatch("embedding"):

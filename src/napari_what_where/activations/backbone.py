@@ -9,6 +9,7 @@ from typing import Any
 
 from napari_what_where.activations.types import TokenActivations
 from napari_what_where.image import PerceptualScale
+from napari_what_where.object_scale import WorkingPlane
 from napari_what_where.progress import Report, ignore_progress
 
 PATHWAYS = ("what", "where", "both")
@@ -55,12 +56,36 @@ class Backbone(ABC):
         nothing behind. Raises ``ValueError`` or ``TypeError`` for what is no image.
         """
 
+    def visit_plane(
+        self,
+        image: Any,
+        plane: WorkingPlane,
+        receive: Callable[[TokenActivations], None],
+        *,
+        scale: PerceptualScale | None = None,
+        report: Report = ignore_progress,
+    ) -> None:
+        """:meth:`visit` at the scale of a working plane that an object size asked for.
+
+        By default one view of the whole image, whatever the plane. A backbone that can look closer, tile by tile,
+        hands over the tokens of all tiles on one grid for each network layer.
+        """
+        self.visit(image, receive, scale=scale, report=report)
+
     def extract(
-        self, image: Any, *, scale: PerceptualScale | None = None, report: Report = ignore_progress
+        self,
+        image: Any,
+        *,
+        scale: PerceptualScale | None = None,
+        plane: WorkingPlane | None = None,
+        report: Report = ignore_progress,
     ) -> list[TokenActivations]:
-        """All network layers' activations at once; see :meth:`visit`."""
+        """All network layers' activations at once; see :meth:`visit`, and :meth:`visit_plane` for a ``plane``."""
         collected: list[TokenActivations] = []
-        self.visit(image, collected.append, scale=scale, report=report)
+        if plane is None or plane.view:
+            self.visit(image, collected.append, scale=scale, report=report)
+        else:
+            self.visit_plane(image, plane, collected.append, scale=scale, report=report)
         return collected
 
     def check_pathway(self, pathway: str) -> None:
