@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_what_where.progress import checkpoint
-from napari_what_where.segments.objects.basins import BasinTree, basin_tree, noise_level
+from napari_what_where.segments.objects.basins import MOST_BASINS, BasinTree, basin_tree, noise_level
 from napari_what_where.segments.objects.selection import best_disjoint
 from napari_what_where.segments.objects.shapes import RING, Bounds, Candidate, assess
 
@@ -18,21 +18,30 @@ MOST_MEMBERS = 16
 """What joins more basins than this is left to the region tree."""
 
 
-def basin_candidates(plane: np.ndarray, bounds: Bounds, *, cut_necks: bool = True) -> list[Candidate]:
+def basin_candidates(
+    plane: np.ndarray,
+    bounds: Bounds,
+    *,
+    cut_necks: bool = True,
+    noise: float | None = None,
+    most: int = MOST_BASINS,
+    focus: tuple[slice, slice] | None = None,
+) -> list[Candidate]:
     """The best disjoint candidates among what is bright in a (rows, columns) float32 plane of range about [0, 1].
 
     Of each node of the basin tree, the part above the level at which the plane is steepest; of these, the disjoint
-    ones of best mean quality. ``cut_necks``: also try to cut them where they are narrow.
-    Cost: about 1 ms a basin, twice that with necks.
+    ones of best mean quality. ``cut_necks``: also try to cut them where they are narrow. ``noise``: the standard
+    deviation of the plane's noise, where it is not to be measured in the plane; ``most``: basins; ``focus``: what
+    lies outside of it is no candidate. Cost: about 1 ms a basin, twice that with necks.
     """
     from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude
 
     smooth = gaussian_filter(plane, SMOOTHING)
     steep = gaussian_gradient_magnitude(plane, SMOOTHING)
     # White noise of unit variance keeps 1/(2 √π σ) of its standard deviation.
-    noise = noise_level(plane) / (2 * np.sqrt(np.pi) * SMOOTHING)
-    tree = basin_tree(smooth, max(DEPTH, NOISE_DEPTH * noise))
-    nodes = _basin_nodes(tree, smooth, steep, bounds, cut_necks)
+    noise = (noise_level(plane) if noise is None else noise) / (2 * np.sqrt(np.pi) * SMOOTHING)
+    tree = basin_tree(smooth, max(DEPTH, NOISE_DEPTH * noise), most)
+    nodes = _basin_nodes(tree, smooth, steep, bounds, cut_necks, focus)
     qualities = np.array([0.0 if node is None else node.quality for node in nodes])
     areas = np.array([0 if node is None else node.area for node in nodes])
     chosen = (nodes[i] for i in best_disjoint(tree.children, qualities, areas))
@@ -40,7 +49,12 @@ def basin_candidates(plane: np.ndarray, bounds: Bounds, *, cut_necks: bool = Tru
 
 
 def _basin_nodes(
-    tree: BasinTree, smooth: np.ndarray, steep: np.ndarray, bounds: Bounds, cut_necks: bool
+    tree: BasinTree,
+    smooth: np.ndarray,
+    steep: np.ndarray,
+    bounds: Bounds,
+    cut_necks: bool,
+    focus: tuple[slice, slice] | None,
 ) -> list[Candidate | None]:
     """The candidate of each node of the tree; None where there is none."""
     members, boxes = _basin_members(tree)
@@ -50,7 +64,7 @@ def _basin_nodes(
         if node % 16 == 0:
             checkpoint()
         top = tree.saddles[node - count] if node >= count else np.inf
-        if inside is None:
+        if inside is None or (focus is not None and not _meets(box, focus)):
             nodes.append(None)
             continue
         box = _with_margin(box, smooth.shape)
@@ -62,6 +76,10 @@ def _basin_nodes(
         else:
             nodes.append(assess(smooth[box][..., None], mask, box, bounds.least, cut_necks=cut_necks))
     return nodes
+
+
+def _meets(box: tuple[slice, slice], other: tuple[slice, slice]) -> bool:
+    return all(one.start < two.stop and two.start < one.stop for one, two in zip(box, other, strict=True))
 
 
 def _basin_members(tree: BasinTree) -> tuple[list[list[int] | None], list[tuple[slice, slice]]]:

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+SMALLEST = 9.0
+"""Least area of an object, in pixels of the plane on which it is found."""
 CONVEXITY_POWER = 4
 RING = 3
 """Pixels around a candidate that it is compared with."""
@@ -23,6 +25,10 @@ class Bounds(NamedTuple):
     least: float
     most: float
     outline: float
+
+    def quartered(self) -> Bounds:
+        """On a plane of half the rows and columns."""
+        return Bounds(max(SMALLEST, self.least / 4), self.most / 4, self.outline)
 
 
 class Candidate(NamedTuple):
