@@ -60,20 +60,20 @@ class Gaps:
 def one_run(dock: Any) -> dict[str, float]:
     """Seconds of one Run, its longest gap before layers are made, and the time that making them takes."""
     gaps, marks = Gaps(), {}
-    show = dock._show_analysis
+    show = dock._show_findings
 
     def timed_show(*arguments: Any) -> None:
         marks["computed"] = time.perf_counter()
         show(*arguments)
         marks["shown"] = time.perf_counter()
 
-    dock._show_analysis = timed_show
+    dock._show_findings = timed_show
     start = time.perf_counter()
     dock.start()
     while dock.task is not None:
         QApplication.processEvents()
         time.sleep(0.001)
-    dock._show_analysis = show
+    dock._show_findings = show
     gaps.timer.stop()
     return {
         "run": marks["shown"] - start,

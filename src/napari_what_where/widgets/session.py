@@ -187,7 +187,7 @@ class Session:
         self._remember(layer, mode)
         self.mode = mode
         for other, live in self._live.items():
-            if live.layer is not None:
+            if live.layer is not None and live.layer.visible != (other == mode):  # setting it draws anew
                 live.layer.visible = other == mode
         if self.by_kind:
             colour_by_kind(layer)
