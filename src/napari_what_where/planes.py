@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from napari_what_where.image import PerceptualScale, check_image
@@ -63,7 +63,9 @@ def analyze_planes(planes: Sequence[Any], *, report: Report = ignore_progress, *
                     f"It has {plane.shape[:2]} rows and columns; expected {analyses[0].tree.shape}, as the planes "
                     "before. Analyse planes of different shapes one by one."
                 )
-            tell = _of_plane(report, index, count)
+        tell = _of_plane(report, index, count)
+        # What the first plane, already seen to be an image, cannot be analysed for is the fault of the settings.
+        with _blaming_plane(index, count) if index else nullcontext():
             analyses.append(analyze(plane, backbone=model, scale=scale, report=tell, **settings))
     return analyses
 

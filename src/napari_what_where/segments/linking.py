@@ -59,13 +59,18 @@ def overlap(first: np.ndarray, second: np.ndarray) -> Overlap:
 
 
 def link_labels(
-    overlaps: Sequence[Overlap], tables: Sequence[np.ndarray], *, least_overlap: float = LEAST_OVERLAP
+    overlaps: Sequence[Overlap],
+    tables: Sequence[np.ndarray],
+    *,
+    bridges: Sequence[Overlap] = (),
+    least_overlap: float = LEAST_OVERLAP,
 ) -> list[np.ndarray]:
     """Renumber the labels of consecutive planes so that what overlaps most has one number.
 
     Between each two planes the one-to-one assignment of greatest total intersection over union, of pairs that reach
-    ``least_overlap`` (the linear assignment problem; Kuhn 1955). The first plane keeps its numbers; a label without
-    a partner in the plane before gets the next number that no plane has had so far.
+    ``least_overlap`` (the linear assignment problem; Kuhn 1955). What is left over is, with ``bridges``, assigned
+    in the same way to what the plane before lost of the one before that. The first plane keeps its numbers; a label
+    without any partner gets the next number that no plane has had so far.
 
     Parameters
     ----------
@@ -73,6 +78,8 @@ def link_labels(
         Of the *ids* of consecutive planes (leaves, say): made once, whatever the labels are.
     tables : sequence of (ids,) int
         For each plane the label, from 1, of each of its ids; 0 for those that are in no region.
+    bridges : sequence of planes − 2 Overlap, optional
+        Of planes with one between them, over which a number that was lost is found again.
     least_overlap : float in (0, 1]
         Least intersection over union of a pair.
 
@@ -85,20 +92,32 @@ def link_labels(
     Cost: one pass over the pairs of ids, and an assignment within each group of labels that overlap; about a
     millisecond a plane for hundreds of regions.
     """
-    if len(overlaps) != max(0, len(tables) - 1):
-        raise ValueError(f"Received {len(overlaps)} overlaps for {len(tables)} planes; expected one fewer than planes.")
+    _check_counts(len(tables), len(overlaps), len(bridges))
     linked = [np.asarray(table, np.int32) for table in tables[:1]]
     used = int(linked[0].max(initial=0)) if linked else 0
-    for shared, table in zip(overlaps, tables[1:], strict=True):
-        before = linked[-1]
-        held, counterpart = match(*label_overlap(shared, before, table), least_overlap)
+    for index, (shared, table) in enumerate(zip(overlaps, tables[1:], strict=True), 1):
         numbers = np.zeros(int(table.max(initial=0)) + 1, np.int32)
+        held, counterpart = match(*label_overlap(shared, linked[-1], table), least_overlap)
         numbers[counterpart] = held
-        fresh = np.setdiff1d(table, np.append(counterpart, 0))
+        if bridges and index >= 2:
+            lost, found, ratio = label_overlap(bridges[index - 2], linked[-2], table)
+            left = ~np.isin(lost, linked[-1]) & (numbers[found] == 0)
+            held, counterpart = match(lost[left], found[left], ratio[left], least_overlap)
+            numbers[counterpart] = held
+        present = np.unique(table)
+        fresh = present[(present > 0) & (numbers[present] == 0)]
         numbers[fresh] = used + 1 + np.arange(len(fresh))
         used += len(fresh)
         linked.append(numbers[table])
     return linked
+
+
+def _check_counts(planes: int, overlaps: int, bridges: int) -> None:
+    if overlaps != max(0, planes - 1) or bridges not in (0, max(0, planes - 2)):
+        raise ValueError(
+            f"Received {overlaps} overlaps and {bridges} bridges for {planes} planes; expected one overlap for each "
+            "two neighbours and one bridge, or none, for each two planes with one between."
+        )
 
 
 def label_overlap(shared: Overlap, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -170,7 +189,8 @@ def link_images(labels: np.ndarray, *, least_overlap: float = LEAST_OVERLAP) -> 
     planes = [np.unique(plane, return_inverse=True) for plane in labels]
     ids = [inverse.reshape(labels.shape[1:]) for _, inverse in planes]
     overlaps = [overlap(one, two) for one, two in itertools.pairwise(ids)]
-    tables = link_labels(overlaps, [names for names, _ in planes], least_overlap=least_overlap)
+    bridges = [overlap(one, two) for one, two in zip(ids[:-2], ids[2:], strict=True)]
+    tables = link_labels(overlaps, [names for names, _ in planes], bridges=bridges, least_overlap=least_overlap)
     linked = np.empty(labels.shape, np.int32)
     for plane, table, index in zip(linked, tables, ids, strict=True):
         plane[...] = table[index]

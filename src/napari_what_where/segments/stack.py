@@ -49,6 +49,7 @@ class TreeStack:
                 f"Received trees of {len(shapes)} different shapes ({sorted(shapes)}); expected one for all planes. "
                 "Make a stack of each shape."
             )
+        self._overlaps: dict[tuple[int, int], Overlap] = {}
         self._last: tuple[int, list[np.ndarray]] | None = None
 
     def __len__(self) -> int:
@@ -77,9 +78,12 @@ class TreeStack:
 
     def prepare(self, report: Report = ignore_progress) -> None:
         """Count overlaps, the one thing that takes time (some 20 ms a million pixels), where a caller can wait."""
-        for index in range(len(self) - 1 if self.linked else 0):
-            report(Progress("linking", index, len(self) - 1))
-            self._overlap(index)
+        if not self.linked:
+            return
+        for index in range(len(self)):
+            report(Progress("linking", index, len(self)))
+            for other in range(index + 1, min(index + 3, len(self))):
+                self._overlap(index, other)
 
     def leaf_labels(self, n: int | str = "auto", background: Masks = None) -> list[np.ndarray]:
         """The label of every leaf of each plane: a list of (L_p,) int32.
@@ -98,7 +102,7 @@ class TreeStack:
         """
         out = np.empty(self.shape, np.int32) if out is None else out
         for plane, tree, table in zip(out, self.trees, self.leaf_labels(n, background), strict=True):
-            plane[...] = enlarge(table[tree.working_leaves], tree.shape)
+            enlarge(table[tree.working_leaves], tree.shape, out=plane)
         return out
 
     def working_labels(
@@ -165,18 +169,15 @@ class TreeStack:
         return self._last[1]
 
     def _link(self, tables: list[np.ndarray]) -> list[np.ndarray]:
-        return link_labels([self._overlap(index) for index in range(len(self) - 1)], tables)
+        steps = [[self._overlap(index, index + step) for index in range(len(self) - step)] for step in (1, 2)]
+        return link_labels(steps[0], tables, bridges=steps[1])
 
-    @cached_property
-    def _overlaps(self) -> dict[int, Overlap]:
-        return {}
-
-    def _overlap(self, index: int) -> Overlap:
-        """Of the leaves of a plane and the next, counted once."""
-        if index not in self._overlaps:
-            first, second = (tree.working_leaves for tree in self.trees[index : index + 2])
-            self._overlaps[index] = overlap(first, second)
-        return self._overlaps[index]
+    def _overlap(self, first: int, second: int) -> Overlap:
+        """Of the leaves of two planes, counted once."""
+        if (first, second) not in self._overlaps:
+            leaves = self.trees[first].working_leaves, self.trees[second].working_leaves
+            self._overlaps[first, second] = overlap(*leaves)
+        return self._overlaps[first, second]
 
 
 def _made_unique(tables: list[np.ndarray]) -> list[np.ndarray]:
