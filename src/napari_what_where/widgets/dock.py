@@ -34,6 +34,7 @@ _POLL_MS = 50
 NO_IMAGE = "Open an image first: File ▸ Open File(s), or File ▸ Open Sample ▸ What & Where."
 
 STILL_RUNNING = "Still running; press Cancel first."
+FINER_SOON = "This is the whole at a glance; finer segments are being made. Cancel keeps what is here."
 
 
 class WhatWhereDock(QWidget):
@@ -55,6 +56,7 @@ class WhatWhereDock(QWidget):
         self.background = BackgroundPicker(self)
         self.estimator = Estimator(self)
         self.task: Task | None = None
+        self._next: Callable[[], None] | None = None
         self.details = ""
         self._timer = QTimer(self)
         self._timer.setInterval(_POLL_MS)
@@ -173,6 +175,17 @@ class WhatWhereDock(QWidget):
             self._run(source, settings, estimate)
 
     def _run(self, source: Source, settings: dict[str, Any], estimate: Estimate) -> None:
+        if estimate.tiles > 1:
+            # The whole at a glance first; the fine result takes its place when it is there.
+            glance = {**settings, "smallest_object": None}
+            self._next = lambda: self._analyze(source, settings, estimate, quiet=True)
+            self._analyze(source, glance, self.estimator.of(source, glance), note=FINER_SOON)
+        else:
+            self._analyze(source, settings, estimate)
+
+    def _analyze(
+        self, source: Source, settings: dict[str, Any], estimate: Estimate, *, note: str = "", quiet: bool = False
+    ) -> None:
         follow_edges, started = bool(settings["follow_edges"]), time.perf_counter()
 
         def work(report: Report) -> Any:
@@ -188,12 +201,12 @@ class WhatWhereDock(QWidget):
 
         def finish(prepared: Any) -> None:
             remember_speed(estimate, time.perf_counter() - started)
-            self._show_findings(prepared)
+            self._show_findings(prepared, note)
 
         def fail(problem: Exception, said: str) -> bool:
             return self.estimator.offer_smaller(problem, source, settings, said)
 
-        self.begin(work, finish, on_failure=fail)
+        self.begin(work, finish, on_failure=fail, quiet=quiet)
 
     def cancel(self) -> None:
         """Stop what is running; every layer stays as it is."""
@@ -220,22 +233,26 @@ class WhatWhereDock(QWidget):
         what: str = "The run",
         cancellable: bool = True,
         on_failure: Callable[[Exception, str], bool] = lambda problem, said: False,
+        quiet: bool = False,
     ) -> None:
         """Do ``work(report)`` in a thread, then ``finish(answer)`` here; ``what`` it is, should it fail.
 
-        ``on_failure`` is given the exception and a sentence about it, and answers whether it has told the user.
+        ``on_failure`` is given the exception and a sentence about it, and answers whether it has told the user;
+        ``quiet`` leaves on the panel what was said before.
         """
         for watched in (self, _main_window(self)):
             watched.installEventFilter(self)  # once is enough; more often does no harm
         self.panel.set_busy(True)
         self.panel.cancel.setEnabled(cancellable)
-        self.panel.say("")
+        if not quiet:
+            self.panel.say("")
 
         def succeed(answer: Any) -> None:
             if task.cancelled:
                 return
             try:
                 finish(answer)
+                task.succeeded = True
             except Exception as problem:
                 fail(problem)
 
@@ -249,7 +266,10 @@ class WhatWhereDock(QWidget):
 
     def _end(self) -> None:
         task, self.task = self.task, None
-        findings = self.session.findings
+        findings, following, self._next = self.session.findings, self._next, None
+        if following is not None and task is not None and task.succeeded:
+            following()
+            return
         self._timer.stop()
         self.panel.set_busy(False)
         self.panel.set_ready(findings is not None, objects=self.session.mode == OBJECTS)
@@ -272,7 +292,7 @@ class WhatWhereDock(QWidget):
         if self.task is not None:
             self.panel.show_progress(self.task.progress)
 
-    def _show_findings(self, prepared: Any) -> None:
+    def _show_findings(self, prepared: Any, note: str = "") -> None:
         before, now = self.session.findings, prepared.findings
         if before is None or before.source.layer_ids != now.source.layer_ids:
             self.panel.automatic = True  # a number chosen for one image means nothing for another
@@ -280,7 +300,7 @@ class WhatWhereDock(QWidget):
         said = self.session.show_findings(prepared, segments=chosen)
         self._show_count()
         remarks = dict.fromkeys(remark for each in now.analyses for remark in each.provenance["remarks"])
-        self.panel.say(" ".join([*remarks, said]))
+        self.panel.say(" ".join(filter(None, [*remarks, said, note])))
 
     # Segments and objects
 

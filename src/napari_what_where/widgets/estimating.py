@@ -95,7 +95,8 @@ class Estimator:
             dock.panel.estimate.setText("")
             return
         rows, columns = estimate.working
-        parts = [f"{estimate.text()}".capitalize(), f"at {columns:,} × {rows:,} pixels"]
+        text = estimate.text()
+        parts = [text[0].upper() + text[1:], f"at {columns:,} × {rows:,} pixels"]
         parts += [f"{estimate.planes:,} planes"] if estimate.planes > 1 else []
         parts += [f"{estimate.tiles:,} tiles"] if estimate.tiles > 1 else []
         dock.panel.estimate.setText(" · ".join(parts))

@@ -40,18 +40,20 @@ class LiveLabels:
         ``expected`` recomputes them. Returns the layer, the name of the touched layer that was left alone if there
         was one, and whether the layer is new.
         """
-        layer = self.layer
-        if layer is not None and self._held is not None and not self.touched and layer.data.shape == spec.data.shape:
+        before, touched = self.layer, self.touched
+        if before is not None and not touched and before.data.shape == spec.data.shape and self._held is not None:
             self._held.write(spec.data, features, expected)
-            layer.metadata = {**layer.metadata, **spec.attributes["metadata"]}
-            return layer, None, False
-        edited = None if layer is None else layer.name
+            before.metadata = {**before.metadata, **spec.attributes["metadata"]}
+            return before, None, False
         layer = self._viewer.add_labels(spec.data, **spec.attributes)
         # Not while it is added: in a 3D display napari 0.9 fails to describe a new layer that has features.
         layer.features = features
         self.release()
+        if before is not None and not touched:  # the same at another resolution
+            self._viewer.layers.remove(before)
+            layer.name = spec.attributes["name"]
         self._held = ProtectedLabels(layer, expected)
-        return layer, edited, True
+        return layer, before.name if before is not None and touched else None, True
 
     def release(self) -> None:
         """Stop watching; the layer stays as it is."""

@@ -29,6 +29,8 @@ class Task:
     ) -> None:
         self.progress = Progress("starting", 0, 0)
         self.cancelled = False
+        self.succeeded = False
+        """Whether its answer has been taken, for whoever gave it to say."""
         self._worker = FunctionWorker(self._run, work)
         self._worker.returned.connect(on_success)
         self._worker.errored.connect(on_failure)
