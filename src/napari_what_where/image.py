@@ -76,9 +76,15 @@ def _as_array(image: Any) -> np.ndarray:
 def composite_alpha(rgba: np.ndarray) -> np.ndarray:
     """Composite a (rows, columns, 4) integer or [0, 1] float image over white; same dtype, three channels."""
     top = np.iinfo(rgba.dtype).max if rgba.dtype.kind in "ui" else 1
-    opacity = rgba[..., 3:] / np.float32(top)
-    blended = rgba[..., :3] * opacity + top * (1 - opacity)
-    return (np.rint(blended) if rgba.dtype.kind in "ui" else blended).astype(rgba.dtype)
+    composited = np.empty((*rgba.shape[:2], 3), rgba.dtype)
+    # A few rows at a time, as floats of a large image would be many times as large.
+    step = max(1, 2**18 // rgba.shape[1])
+    for first in range(0, len(rgba), step):
+        rows = rgba[first : first + step]
+        opacity = rows[..., 3:] / np.float32(top)
+        blended = rows[..., :3] * opacity + top * (1 - opacity)
+        composited[first : first + step] = np.rint(blended) if rgba.dtype.kind in "ui" else blended
+    return composited
 
 
 def data_channels(image: np.ndarray) -> np.ndarray:

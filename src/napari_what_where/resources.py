@@ -9,20 +9,25 @@ from typing import Any
 
 import numpy as np
 
-from napari_what_where.grids import fit_within
-from napari_what_where.image import MAX_DATA_CHANNELS
+from napari_what_where.costs import (
+    Job,
+    device_bytes,
+    kept_bytes,
+    label_bytes,
+    peak_bytes,
+    seconds_of,
+    seconds_of_objects,
+)
 from napari_what_where.memory import MemoryProblem, OutOfMemory, free_memory, readable_bytes
-from napari_what_where.object_scale import OBJECT_SPAN, WORKING_SIZE, WorkingPlane, plan_plane
+from napari_what_where.object_scale import OBJECT_SPAN, WORKING_SIZE, plan_plane
 from napari_what_where.speed import known_speed, learn_speed
-from napari_what_where.tiling import MOST_THREADS
 
-MEGA = 1e6
 LEAST_PART = 64
 """Side in pixels of the smallest part of an image that is proposed."""
-HALO_LEAVES = 7
-"""Sides of a leaf around a tile that are worked on with it."""
 _WANTED_FREE = 0.05
 """Share of the free memory that is left to everything else."""
+_WORTHWHILE = 0.85
+"""Settings count as smaller if they need at most this share of the memory."""
 
 
 @dataclass(frozen=True)
@@ -106,11 +111,11 @@ def estimate_run(
     asked = {name: value for name, value in locals().items() if name != "shape"}
     rows, columns = int(shape[0]), int(shape[1])
     plane = plan_plane((rows, columns), smallest_object)
-    job = _Job((rows, columns), np.dtype(dtype), channels, count, follow_edges, plane)
+    job = Job((rows, columns), np.dtype(dtype), channels, count, follow_edges, plane)
     on_gpu = _is_gpu(device)
-    seconds = planes * (_seconds(job) + (_seconds_of_objects(job) if objects else 0.0))
-    most = _peak(job) + (planes - 1) * _kept(job)
-    card = _device_bytes(job) if on_gpu else 0
+    seconds = planes * (seconds_of(job) + (seconds_of_objects(job) if objects else 0.0))
+    most = peak_bytes(job) + (planes - 1) * (kept_bytes(job) + label_bytes(job))
+    card = device_bytes(job) if on_gpu else 0
     speed = known_speed("gpu" if on_gpu else "cpu")
     base = Estimate(seconds, int(most), card, planes, plane.shape, len(plane.tiles), {"shape": (rows, columns)} | asked)
     return base.scaled(speed)
@@ -153,15 +158,14 @@ def smaller_settings(
     device = problem.device if problem is not None else str(settings.get("device", "auto"))
     if device.startswith(("cuda", "mps")) and settings.get("device") != "cpu":
         return {**settings, "device": "cpu"}
-    size = settings.get("smallest_object")
-    if size is None:
-        return None
-    now = plan_plane((shape[0], shape[1]), size)
-    larger = _doubled(size, (shape[0], shape[1]))
-    then = plan_plane((shape[0], shape[1]), larger)
-    if then.shape == now.shape and then.leaves >= now.leaves:
-        return None
-    return {**settings, "smallest_object": larger}
+    size, area = settings.get("smallest_object"), (int(shape[0]), int(shape[1]))
+    options = {"count": settings.get("count", 16), "follow_edges": settings.get("follow_edges", True)}
+    now = estimate_run(area, np.uint8, smallest_object=size, **options).bytes
+    while size is not None and size < max(area):
+        size = _doubled(size, area)
+        if estimate_run(area, np.uint8, smallest_object=size, **options).bytes < _WORTHWHILE * now:
+            return {**settings, "smallest_object": size}
+    return None
 
 
 def readable_seconds(seconds: float) -> str:
@@ -178,85 +182,6 @@ def readable_seconds(seconds: float) -> str:
         return f"about {5 * round(seconds / 300)} min"
     halves = max(2, round(seconds / 1800))
     return f"about {halves / 2:g} hour{'' if halves == 2 else 's'}"
-
-
-# ------------------------------------------------------------------------------------------------------------ the model
-
-
-@dataclass(frozen=True)
-class _Job:
-    """One plane, in the terms that cost goes by."""
-
-    shape: tuple[int, int]
-    dtype: np.dtype
-    channels: int
-    count: int
-    follow_edges: bool
-    plane: WorkingPlane
-
-    @property
-    def pixels(self) -> int:
-        return self.shape[0] * self.shape[1]
-
-    @property
-    def seen(self) -> int:
-        """Channels that are compared: alpha is composited away, and many are projected."""
-        channels = 3 if self.channels == 4 and self.dtype == np.uint8 else self.channels
-        return min(channels, MAX_DATA_CHANNELS)
-
-    @property
-    def view(self) -> int:
-        """Pixels that the backbone sees."""
-        rows, columns = fit_within(self.shape, WORKING_SIZE)
-        return rows * columns
-
-    @property
-    def tokens(self) -> float:
-        return min(128.0 * 128.0, self.view / 16)
-
-    @property
-    def tile(self) -> int:
-        """Pixels of the tiles that are worked on at a time, with what lies around them."""
-        tiles = self.plane.tiles
-        if len(tiles) == 1:
-            return self.plane.pixels
-        around = 2 * HALO_LEAVES * self.plane.leaf_side
-        rows, columns = (max(tile.shape[axis] for tile in tiles) + around for axis in (0, 1))
-        return round(min(MOST_THREADS * rows * columns, self.plane.pixels))
-
-
-def _peak(job: _Job) -> float:
-    """Bytes at the worst moment: of looking at the image, of the backbone, of the tiles, or of giving labels."""
-    checking = job.pixels * job.channels * (2.0 if job.dtype.kind == "f" else 1.0)
-    activations = (100 + 8 * job.seen) * job.view
-    features = (225 if job.follow_edges else 60) + 5 * job.seen
-    segments = job.tile * max(features, 120 + 12 * job.count) + 24 * job.plane.pixels
-    labels = _kept(job) + 12 * job.pixels
-    return 4 * MEGA + max(checking, activations, segments, labels) + 40 * job.tokens
-
-
-def _kept(job: _Job) -> float:
-    """Bytes of an analysis: leaves, channels, eigenvectors, sums over regions."""
-    channels = 4 * job.seen * job.plane.pixels if len(job.plane.tiles) == 1 and job.follow_edges else 0
-    return 4 * job.plane.pixels + channels + 8 * job.count * job.tokens + 16 * job.count * job.plane.leaves
-
-
-def _device_bytes(job: _Job) -> int:
-    """Factors of the affinities, twice, and eigenvectors, on the GPU."""
-    rank = 24 * job.seen + 50
-    return int(job.tokens * (8 * rank + 24 * job.count))
-
-
-def _seconds(job: _Job) -> float:
-    reading = 0.01 * job.pixels * job.channels / MEGA
-    activations = (2.8 + 1.3 * job.seen) * job.view / MEGA
-    embedding = 0.01 + 4e-5 * job.count**2
-    features = (1.1 + 0.7 * job.seen if job.follow_edges else 0.5) + 0.09 * job.count
-    return reading + activations + embedding + features * job.plane.pixels / MEGA + 0.35 * job.plane.leaves / 1500
-
-
-def _seconds_of_objects(job: _Job) -> float:
-    return 9.0 * job.plane.pixels / MEGA
 
 
 def _is_gpu(device: str) -> bool:

@@ -1,0 +1,131 @@
+"""What a run costs in bytes and seconds: a model of its stages, with figures from ``benchmarks/estimates.py``."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from napari_what_where.activations.filters import FILTER_REACH, TOKEN_REACH, TokenPlane, token_plane, token_side
+from napari_what_where.grids import fit_within
+from napari_what_where.image import MAX_DATA_CHANNELS
+from napari_what_where.object_scale import WORKING_SIZE, WorkingPlane
+from napari_what_where.tiling import MOST_THREADS
+
+MEGA = 1e6
+HALO_LEAVES = 7
+"""Sides of a leaf around a tile that are worked on with it."""
+PARALLEL = 1.7
+"""By how much two threads on tiles are faster than one."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One plane, in the terms that cost goes by. ``shape``: (rows, columns) of the image."""
+
+    shape: tuple[int, int]
+    dtype: np.dtype
+    channels: int
+    count: int
+    follow_edges: bool
+    plane: WorkingPlane
+
+    @property
+    def pixels(self) -> int:
+        """Of the image."""
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def seen(self) -> int:
+        """Channels that are compared: alpha is composited away, and many are projected."""
+        channels = 3 if self.channels == 4 and self.dtype == np.uint8 else self.channels
+        return min(channels, MAX_DATA_CHANNELS)
+
+    @cached_property
+    def looked_at(self) -> TokenPlane:
+        """The plane that the backbone sees."""
+        if not self.plane.view:
+            return token_plane(self.plane)
+        shape = fit_within(self.shape, WORKING_SIZE)
+        return TokenPlane(WorkingPlane(shape), token_side(shape))
+
+    @property
+    def tokens(self) -> float:
+        """Of the finest grid."""
+        return self.looked_at.plane.pixels / self.looked_at.side**2
+
+    @property
+    def rank(self) -> int:
+        """Values of a token, of all network layers."""
+        return 16 * self.seen + 36
+
+
+def peak_bytes(job: Job) -> float:
+    """Bytes at the worst moment: of looking at the image, of each stage, or of giving labels."""
+    checking = job.pixels * job.channels * (2.0 if job.dtype.kind == "f" else 1.0)
+    fine = job.looked_at
+    filters = (100 + 8 * job.seen) * _at_a_time(fine.plane, FILTER_REACH + TOKEN_REACH * fine.side)
+    tokens = job.tokens * (16 * job.rank + 60 * job.count)
+    features = (225 if job.follow_edges else 60) + 5 * job.seen
+    tile = _at_a_time(job.plane, HALO_LEAVES * job.plane.leaf_side)
+    segments = tile * max(features, 120 + 12 * job.count) + 24 * job.plane.pixels
+    labels = kept_bytes(job) + label_bytes(job) + job.pixels
+    return 4 * MEGA + max(checking, filters, tokens, segments, labels) + 40 * job.tokens
+
+
+def kept_bytes(job: Job) -> float:
+    """Bytes of an analysis: leaves, channels, eigenvectors, sums over regions."""
+    channels = 4 * job.seen * job.plane.pixels if len(job.plane.tiles) == 1 and job.follow_edges else 0
+    return 4 * job.plane.pixels + channels + 8 * job.count * job.tokens + 16 * job.count * job.plane.leaves
+
+
+def label_bytes(job: Job) -> float:
+    """Bytes of one segmentation, and of the leaves that it is looked up in, where these were enlarged."""
+    enlarged = job.plane.pixels < job.pixels
+    return (8 if enlarged else 4) * job.pixels
+
+
+def device_bytes(job: Job) -> int:
+    """Bytes on a GPU: the factors of the affinities, those of their sum, and eigenvectors in float64."""
+    return int(job.tokens * (12 * job.rank + 60 * job.count))
+
+
+def seconds_of(job: Job) -> float:
+    """Seconds of one plane on the machine that was measured."""
+    fine = job.looked_at
+    reading = 0.01 * job.pixels * job.channels
+    filters = (2.8 + 1.3 * job.seen) * _effort(fine.plane, FILTER_REACH + TOKEN_REACH * fine.side)
+    solving = (1 + 0.3 * job.count + 0.0012 * job.count**2) * job.tokens
+    weighed = (1.1 + 0.7 * job.seen if job.follow_edges else 0.5) + 0.09 * job.count
+    features = weighed * _effort(job.plane, HALO_LEAVES * job.plane.leaf_side)
+    return (reading + filters + solving + features) / MEGA + 0.35 * job.plane.leaves / 1500
+
+
+def seconds_of_objects(job: Job) -> float:
+    """Seconds more for finding objects."""
+    return 9.0 * job.plane.pixels / MEGA
+
+
+def _at_a_time(plane: WorkingPlane, reach: float) -> float:
+    """Pixels that are worked on at a time: of the plane, or of the tiles of all threads with what lies around them."""
+    if len(plane.tiles) == 1:
+        return plane.pixels
+    return min(MOST_THREADS * _grown(plane, reach), MOST_THREADS * plane.pixels)
+
+
+def _effort(plane: WorkingPlane, reach: float) -> float:
+    """Pixels that one thread would work on in the same time."""
+    if len(plane.tiles) == 1:
+        return plane.pixels
+    return len(plane.tiles) * _grown(plane, reach) / PARALLEL
+
+
+def _grown(plane: WorkingPlane, reach: float) -> float:
+    """Pixels of a typical tile with what lies around it, as far as the plane goes."""
+    count = len(plane.tiles)
+    side = math.sqrt(plane.pixels / count)
+    # At the border of the plane there is nothing around: of 2 tiles a side each has one neighbour.
+    neighbours = 2 * (1 - 1 / math.sqrt(count))
+    return (side + neighbours * reach) ** 2
