@@ -146,4 +146,4 @@ def _regions(analysis: Analysis, leaves: np.ndarray, bounds: Bounds, quality: fl
     weights = recipe.embedding, recipe.colour
     features = leaf_features(leaves, analysis.embedding, analysis.channels, weights)
     found = region_objects(leaves, analysis.tree.children, features, bounds, quality, overlap)
-    return found.labels[leaves]
+    return found.labels.astype(np.int32)[leaves]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 
@@ -41,12 +43,12 @@ def best_disjoint(children: np.ndarray, qualities: np.ndarray, areas: np.ndarray
     return np.flatnonzero(stands & ~covered).tolist()
 
 
-def suppress(masks: np.ndarray, scores: np.ndarray, overlap: float, areas: np.ndarray | None = None) -> list[int]:
+def suppress(masks: Any, scores: np.ndarray, overlap: float, areas: np.ndarray | None = None) -> list[int]:
     """Non-maximum suppression of masks: by falling score, keep each whose IoU with all kept ones is ≤ ``overlap``.
 
     Parameters
     ----------
-    masks : (masks, cells) bool
+    masks : (masks, cells) bool, dense or sparse
         Pixels, or cells of any ``areas``, (cells,).
     scores : (masks,) float
         Equal ones go by position.
@@ -57,14 +59,20 @@ def suppress(masks: np.ndarray, scores: np.ndarray, overlap: float, areas: np.nd
 
     Notes
     -----
-    Cost: one product of the masks with their transpose.
+    Cost: one sparse product of the masks with their transpose.
     """
-    weighted = masks.astype(np.float64) * (1.0 if areas is None else np.asarray(areas, np.float64))
-    shared = weighted @ masks.T.astype(np.float64)
-    size = np.diag(shared)
-    clash = shared > overlap * (size[:, None] + size - shared)
-    kept: list[int] = []
+    from scipy.sparse import csr_array
+
+    held = csr_array(masks).astype(np.float64)
+    size = held @ (np.ones(held.shape[1]) if areas is None else np.asarray(areas, np.float64))
+    weighted = held if areas is None else held * np.asarray(areas, np.float64)
+    shared = csr_array(weighted @ held.T).tocoo()
+    clash = shared.data > overlap * (size[shared.row] + size[shared.col] - shared.data)
+    rows, columns = shared.row[clash], shared.col[clash]
+    clashing = csr_array((np.ones(len(rows), bool), (rows, columns)), shape=shared.shape)
+    is_kept, kept = np.zeros(len(size), bool), []
     for i in np.argsort(-np.asarray(scores), kind="stable").tolist():
-        if not clash[i, kept].any():
+        if not is_kept[clashing.indices[clashing.indptr[i] : clashing.indptr[i + 1]]].any():
+            is_kept[i] = True
             kept.append(i)
     return kept
