@@ -9,6 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,7 +23,8 @@ from hypothesis import example, given, settings
 from scipy import ndimage
 
 import napari_what_where
-from napari_what_where import export
+from napari_what_where import export, object_scale
+from napari_what_where.memory import OutOfMemory
 from napari_what_where.pipeline import Analysis, analyze
 from napari_what_where.progress import Cancelled, Progress
 from tests.images import scene
@@ -237,11 +239,13 @@ def profiled(hook: Callable[[str], None]) -> Iterator[None]:
             hook(name)
 
     before = sys.getprofile()
+    threading.setprofile(profile)
     sys.setprofile(profile)
     try:
         yield
     finally:
         sys.setprofile(before)
+        threading.setprofile(None)
 
 
 @pytest.fixture(scope="module")
@@ -290,6 +294,62 @@ def test_a_run_stopped_at_any_report_leaves_nothing(image, expected, fault):
             quietly(image, report=report)
         assert len(seen) == last + 1
     assert same(quietly(image), expected)
+
+
+@pytest.fixture
+def tiled(monkeypatch) -> Callable[..., Analysis]:
+    """Analyses an image in 6 tiles, two at a time in threads."""
+    monkeypatch.setattr(object_scale, "plan_plane", partial(object_scale.plan_plane, tile_side=32))
+    image = scene((96, 64), 3)
+
+    def run(**options: Any) -> Analysis:
+        analysis = quietly(image, smallest_object=16, **options)
+        assert len(analysis.plane.tiles) == 6
+        return analysis
+
+    return run
+
+
+def test_a_fault_in_any_function_of_the_threads_comes_out_as_well(tiled):
+    expected, threads, caller = tiled(), threading.active_count(), threading.get_ident()
+    names: dict[str, None] = {}
+
+    def note(name: str) -> None:
+        if threading.get_ident() != caller:
+            names.setdefault(name)
+
+    with profiled(note):
+        tiled()
+    assert any("waterpixels" in name for name in names)
+    for number, wanted in enumerate(list(names)):
+        fault, comes_out = ((Injected, Injected), (MemoryError, OutOfMemory))[number % 2]
+
+        def fail(name: str, wanted: str = wanted, fault: type[Exception] = fault) -> None:
+            if name == wanted and threading.get_ident() != caller:
+                raise fault(name)
+
+        with pytest.raises(comes_out), profiled(fail):
+            tiled()
+        assert threading.active_count() == threads, wanted
+    assert same(tiled(), expected)
+
+
+def test_a_run_in_threads_stopped_at_any_report_leaves_nothing(tiled):
+    expected, threads = tiled(), threading.active_count()
+    total: list[Progress] = []
+    tiled(report=total.append)
+    for last in sorted({round(share * (len(total) - 8)) for share in np.linspace(0, 1, 8)}):
+        seen: list[Progress] = []
+
+        def report(progress: Progress, last: int = last, seen: list[Progress] = seen) -> None:
+            seen.append(progress)
+            if len(seen) > last:
+                raise Cancelled
+
+        with pytest.raises(Cancelled):
+            tiled(report=report)
+        assert threading.active_count() == threads
+    assert same(tiled(), expected)
 
 
 def test_a_fault_in_any_function_of_an_export_leaves_the_old_files_or_all_the_new_ones(tmp_path, expected):
