@@ -107,7 +107,7 @@ def placement(source: Source, grid: tuple[int, int], *, leading: bool = False) -
     attributes: dict[str, Any] = {
         "scale": whole.scale * factor,
         "rotate": whole.rotate,
-        "shear": _shear(whole),
+        "shear": shear_matrix(whole),
         "translate": whole(first + (factor - 1) / 2),
         "affine": source.affine,
         "units": source.units,
@@ -136,7 +136,7 @@ def _with_leading_axis(attributes: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _shear(transform: Affine) -> np.ndarray:
+def shear_matrix(transform: Affine) -> np.ndarray:
     """The shear as a matrix: napari gives upper triangular values, or ndim zeros where there is none."""
     matrix = np.eye(len(transform.scale))
     values = np.ravel(transform.shear)
