@@ -197,3 +197,23 @@ def test_the_planes_of_an_axis_on_screen_cannot_be_run(driver, frames):
     driver.viewer.dims.order = (1, 0, 2)
     driver.run()
     assert "is on screen" in driver.message
+
+
+def test_of_a_large_pyramid_no_finer_level_is_read_than_is_needed(driver, picture, monkeypatch):
+    """A small pyramid taken for a large one; its finest level fails when it is read."""
+    from napari_what_where import object_scale
+    from napari_what_where.widgets import source
+
+    monkeypatch.setattr(source, "FULL_SIZE", 64 * 96 - 1)
+    monkeypatch.setattr(source, "plan_plane", lambda shape, size: object_scale.plan_plane((16, 24), None))
+    grey = picture[..., 0]
+    image = driver.viewer.add_image(
+        [grey, grey[::2, ::2], grey[::4, ::4]], multiscale=True, scale=(0.5, 2), translate=(3, 4)
+    )
+    made = source_of(driver.viewer, image)
+    assert (made.level, made.factor) == (2, 4)
+    np.testing.assert_array_equal(made.pixels(), grey[::4, ::4])
+    driver.run()
+    segments = driver.segments
+    assert segments.data.shape == (16, 24)
+    np.testing.assert_allclose(segments.data_to_world((2, 5)), image.data_to_world((2 * 4 + 1.5, 5 * 4 + 1.5)))

@@ -157,7 +157,13 @@ class WhatWhereDock(QWidget):
         plane_axis, linked = planes or (None, False)
         find_part = {"screen": part_on_screen, "shape": part_in_shapes}.get(inputs.part.currentData())
         part = None if find_part is None else find_part(self.viewer, layers[0], channel_axis)
-        return source_of(self.viewer, layers, Use(channel_axis, plane_axis, linked, part))
+        return source_of(self.viewer, layers, Use(channel_axis, plane_axis, linked, part, inputs.size.pixels))
+
+    def settings_for(self, source: Source) -> dict[str, Any]:
+        """The options of ``analyze``, in the pixels of the source."""
+        settings = self.panel.settings()
+        size = settings["smallest_object"]
+        return settings | {"smallest_object": None if size is None else size / source.factor}
 
     def start(self) -> None:
         """Analyse the chosen image with the current settings."""
@@ -169,9 +175,9 @@ class WhatWhereDock(QWidget):
         except ValueError as problem:
             self.panel.say(str(problem), problem=True)
             return
-        settings = self.panel.settings()
+        settings = self.settings_for(source)
         estimate = self.estimator.of(source, settings)
-        if not self.estimator.refuse(estimate):
+        if not self.estimator.refuse(estimate, source):
             self._run(source, settings, estimate)
 
     def _run(self, source: Source, settings: dict[str, Any], estimate: Estimate) -> None:

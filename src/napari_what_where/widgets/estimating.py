@@ -23,6 +23,7 @@ class Estimator:
     def __init__(self, dock: WhatWhereDock) -> None:
         self._dock = dock
         self._agreed: dict[str, Any] = {}
+        self._factor = 1.0
         self._pause = QTimer(dock)
         self._pause.setSingleShot(True)
         self._pause.setInterval(_PAUSE_MS)
@@ -50,13 +51,13 @@ class Estimator:
             **{name: settings[name] for name in _ASKED},
         )
 
-    def refuse(self, estimate: Estimate) -> bool:
+    def refuse(self, estimate: Estimate, source: Source) -> bool:
         """Whether the run cannot fit; then the reason is said, and what would fit is offered."""
         try:
             check_fits(estimate)
         except NotEnoughMemory as problem:
             sizes = [change for change in problem.fits if "smallest_object" in change]
-            self._offer(str(problem), sizes[0] if sizes else None)
+            self._offer(str(problem), sizes[0] if sizes else None, source.factor)
             return True
         return False
 
@@ -66,11 +67,11 @@ class Estimator:
             return False
         smaller = smaller_settings(settings, source.shape, problem)
         changes = {name: value for name, value in (smaller or {}).items() if settings.get(name) != value}
-        self._offer(said, changes or None)
+        self._offer(said, changes or None, source.factor)
         return True
 
-    def _offer(self, said: str, change: dict[str, Any] | None) -> None:
-        self._agreed = change or {}
+    def _offer(self, said: str, change: dict[str, Any] | None, factor: float) -> None:
+        self._agreed, self._factor = change or {}, factor
         texts = {
             "smallest_object": lambda size: f"Run with a smallest object of {size:g} px",
             "device": lambda device: f"Run on the {str(device).upper()}",
@@ -81,7 +82,7 @@ class Estimator:
     def _run_agreed(self) -> None:
         panel, agreed = self._dock.panel, self._agreed
         if "smallest_object" in agreed:
-            panel.inputs.size.set_pixels(agreed["smallest_object"])
+            panel.inputs.size.set_pixels(agreed["smallest_object"] * self._factor)
         if "device" in agreed:
             panel.device.setCurrentText(agreed["device"])
         panel.consent.setVisible(False)
@@ -90,7 +91,8 @@ class Estimator:
     def _refresh(self) -> None:
         dock = self._dock
         try:
-            estimate = self.of(dock.find_source(), dock.panel.settings())
+            source = dock.find_source()
+            estimate = self.of(source, dock.settings_for(source))
         except (ValueError, TypeError):  # what is wrong is said when Run is pressed
             dock.panel.estimate.setText("")
             return

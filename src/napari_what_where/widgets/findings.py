@@ -9,14 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_what_where.pipeline import Analysis
-from napari_what_where.widgets.source import Source
+from napari_what_where.widgets.source import FULL_SIZE, Source
 
 if TYPE_CHECKING:
     from napari_what_where.segments.stack import TreeStack
-
-FULL_SIZE = 2**25
-"""Planes of more pixels are shown at the resolution that was worked at: what is finer would be repeated pixels, and
-every step of the slider would wait for them."""
 
 Columns = dict[str, np.ndarray]
 

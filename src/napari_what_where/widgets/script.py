@@ -119,7 +119,7 @@ def _opening(findings: Findings) -> list[str]:
     if findings.from_file:
         lines = ["from skimage.io import imread", "", f"image = imread({source.path!r}){taken}"]
     else:
-        level = "[0]" if source.multiscale else ""
+        level = f"[{source.level}]" if source.multiscale else ""
         names = source.name.split(" + ") if len(source.arrays) > 1 else [source.name]
         read = [f"np.asarray(viewer.layers[{name!r}].data{level}{taken})" for name in names]
         listed = "".join(f"    {each},\n" for each in read)

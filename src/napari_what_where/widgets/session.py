@@ -193,7 +193,11 @@ class Session:
             colour_by_kind(layer)
 
     def _told(self, what: str) -> str:
-        layer = self.labels_layer
+        layer, findings = self.labels_layer, self.findings
+        if findings is not None and (findings.coarse or findings.source.factor > 1):
+            shown = findings.stack.working_shape if findings.coarse else findings.stack.shape
+            times = findings.source.factor * findings.source.shape[0] / shown[1]
+            what = f"{what} at 1/{times:.3g} of the image's resolution (set the smallest object for finer ones)"
         if self._edited:
             return f"{what} in a new layer: {self._edited!r} has your edits and stays as it is."
         return f"{what} in {layer.name!r}, a new layer." if self._new and layer is not None else f"{what}."

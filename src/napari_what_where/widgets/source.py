@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_what_where.image import composite_alpha, data_channels
+from napari_what_where.object_scale import plan_plane
 
 if TYPE_CHECKING:
     from napari.layers import Image
     from napari.utils.transforms import Affine
 
     from napari_what_where.widgets.parts import Part
+
+
+FULL_SIZE = 2**25
+"""Planes of more pixels are shown at the resolution that was worked at: what is finer would be repeated pixels, and
+every step of the slider would wait for them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +38,8 @@ class Source:
     linked : whether numbers are carried from plane to plane.
     outline : (rows, columns) bool of the part that counts, where that is no rectangle.
     to_world, affine, units, axis_labels : the layer's own, for the layers that result.
+    level, factor : of a multiscale layer the level that is read, and how many pixels of the finest one, along rows, are
+        one of its own. A source of a coarser level is a smaller image with larger pixels, in all that follows.
     """
 
     name: str
@@ -50,6 +58,8 @@ class Source:
     units: tuple[Any, ...]
     axis_labels: tuple[str, ...]
     paths: tuple[str | None, ...]
+    level: int = 0
+    factor: float = 1.0
 
     @property
     def ndim(self) -> int:
@@ -80,7 +90,7 @@ class Source:
         steps = tuple((step.start, step.stop) if isinstance(step, slice) else step for step in self.index)
         place = (self.to_world.affine_matrix.tobytes(), np.asarray(self.affine).tobytes(), self.units, self.axis_labels)
         outline = None if self.outline is None else self.outline.tobytes()
-        use = (self.axes, self.channel_axis, self.plane_axis, self.linked, outline)
+        use = (self.axes, self.channel_axis, self.plane_axis, self.linked, outline, self.level)
         return (self.layer_ids, tuple(self.arrays[0].shape), steps, use, *place)
 
     @property
@@ -191,6 +201,8 @@ class Use:
     linked: bool = False
     part: Part | None = None
     """A part of the plane; None for all of it."""
+    smallest_object: float | None = None
+    """In pixels of the finest level: of a large pyramid no finer level is read than that needs."""
 
 
 def source_of(viewer: Any, layers: Image | Sequence[Image], use: Use | None = None) -> Source:
@@ -201,17 +213,19 @@ def source_of(viewer: Any, layers: Image | Sequence[Image], use: Use | None = No
     several = tuple(layers) if isinstance(layers, Sequence) else (layers,)
     layer, use = several[0], use or Use()
     check_together(several)
-    arrays = tuple(each.data[0] if each.multiscale else each.data for each in several)
     if layer.ndim < 2:
         raise ValueError(f"Layer {layer.name!r} has {layer.ndim} axis; expected an image of at least rows and columns.")
     axes = shown_axes(viewer, layer.ndim, aside=use.channel_axis)
+    level, factors = _level(layer, axes, use) if len(several) == 1 else (0, np.ones(layer.ndim))
+    arrays = tuple(each.data[level] if each.multiscale else each.data for each in several)
     if use.plane_axis in axes:
         raise ValueError(
             f"Axis {use.plane_axis} of {layer.name!r} is on screen, as rows or columns; its planes cannot be run one "
             "by one. Choose “this one”, or show other axes."
         )
     shape = arrays[0].shape[: layer.ndim]
-    place = np.rint(layer.world_to_data(np.asarray(viewer.dims.point)[-layer.ndim :])).astype(int)
+    place = layer.world_to_data(np.asarray(viewer.dims.point)[-layer.ndim :])
+    place = np.rint((np.asarray(place) + 0.5) / factors - 0.5).astype(int)
     place = np.clip(place, 0, np.array(shape) - 1)
     window = (slice(None), slice(None)) if use.part is None else use.part.window
     index: list[int | slice] = [int(step) for step in place]
@@ -232,11 +246,13 @@ def source_of(viewer: Any, layers: Image | Sequence[Image], use: Use | None = No
         plane_axis=use.plane_axis,
         linked=use.linked and use.plane_axis is not None,
         outline=None if use.part is None else use.part.outline,
-        to_world=_to_world(layer),
+        to_world=_to_world(layer, factors),
         affine=layer.affine.affine_matrix,
         units=tuple(layer.units),
         axis_labels=tuple(layer.axis_labels),
         paths=tuple(_path_of(each) for each in several),
+        level=level,
+        factor=float(factors[axes[0]]),
     )
 
 
@@ -281,10 +297,34 @@ def _length(step: int | slice, size: int) -> int:
     return len(range(size)[step]) if isinstance(step, slice) else 1
 
 
-def _to_world(layer: Image) -> Affine:
+def _level(layer: Image, axes: tuple[int, int], use: Use) -> tuple[int, np.ndarray]:
+    """The level of a multiscale layer to read, and how many of the finest pixels are one of its own, along each axis.
+
+    Of planes too large to be shown whole, the coarsest that has all the pixels that will be worked on; else the finest.
+    """
+    finest = np.ones(layer.ndim)
+    if not layer.multiscale or use.part is not None:
+        return 0, finest
+    rows, columns = (int(layer.data[0].shape[axis]) for axis in axes)
+    if rows * columns <= FULL_SIZE:
+        return 0, finest
+    working = plan_plane((rows, columns), use.smallest_object).shape
+    for level in range(len(layer.data) - 1, 0, -1):
+        shape = layer.data[level].shape
+        if all(shape[axis] >= size for axis, size in zip(axes, working, strict=True)):
+            return level, np.asarray(layer.data[0].shape[: layer.ndim]) / shape[: layer.ndim]
+    return 0, finest
+
+
+def _to_world(layer: Image, factors: np.ndarray) -> Affine:
+    """The layer's own transform, for pixels ``factors`` times as large."""
     from napari.utils.transforms import Affine
 
-    return Affine(scale=layer.scale, rotate=layer.rotate, shear=layer.shear, translate=layer.translate)
+    whole = Affine(scale=layer.scale, rotate=layer.rotate, shear=layer.shear, translate=layer.translate)
+    if (factors == 1).all():
+        return whole
+    corner = whole((factors - 1) / 2)
+    return Affine(scale=layer.scale * factors, rotate=layer.rotate, shear=layer.shear, translate=corner)
 
 
 def _path_of(layer: Image) -> str | None:
