@@ -70,9 +70,10 @@ def peak_bytes(job: Job) -> float:
     tokens = job.tokens * (16 * job.rank + 60 * job.count)
     features = (225 if job.follow_edges else 60) + 5 * job.seen
     tile = _at_a_time(job.plane, HALO_LEAVES * job.plane.leaf_side)
-    segments = tile * max(features, 120 + 12 * job.count) + 24 * job.plane.pixels
+    segments = tile * max(features, 80 + 12 * job.count) + 24 * job.plane.pixels
     labels = kept_bytes(job) + label_bytes(job) + job.pixels
-    return 4 * MEGA + max(checking, filters, tokens, segments, labels) + 40 * job.tokens
+    # What the solver gave back stays with the process: small blocks go into the allocator's store.
+    return 4 * MEGA + max(checking, filters, tokens, segments, labels) + 90 * job.count * job.tokens
 
 
 def kept_bytes(job: Job) -> float:
@@ -105,7 +106,7 @@ def seconds_of(job: Job) -> float:
 
 def seconds_of_objects(job: Job) -> float:
     """Seconds more for finding objects."""
-    return 9.0 * job.plane.pixels / MEGA
+    return 2.5 + 2.0 * job.plane.pixels / MEGA
 
 
 def _at_a_time(plane: WorkingPlane, reach: float) -> float:
