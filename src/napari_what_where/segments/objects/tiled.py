@@ -98,9 +98,13 @@ def choose(channels: PlaneChannels, bounds: Bounds, quality: float, report: Call
         noises.append(typical_noise(planes))
         for dark in (False, True):
             report((2 * channel + dark) / (2 * count + 2))
-            turned = (1 - plane if dark else plane for plane in small)
-            found = [basin_candidates(plane, quarter, cut_necks=False, noise=noise) for plane in turned]
-            standing.append(mean_standing([each for some in found for each in some], quality))
+            found = [
+                each
+                for plane, window in zip(small, windows, strict=True)
+                for each in basin_candidates(1 - plane if dark else plane, quarter, cut_necks=False, noise=noise)
+                if not _is_cut(each, plane.shape, window, channels.shape)
+            ]
+            standing.append(mean_standing(found, quality))
     best = int(np.argmax(standing))
     if standing[best] < DOUBT * CROWD:
         return None
@@ -110,7 +114,7 @@ def choose(channels: PlaneChannels, bounds: Bounds, quality: float, report: Call
         each
         for window in windows
         for each in basin_candidates(choice.plane(channels, window), bounds, noise=choice.noise)
-        if each.quality >= quality
+        if each.quality >= quality and not _is_cut(each, window.shape, window, channels.shape)
     ]
     if mean_standing(candidates, quality) < CROWD:
         return None
@@ -163,7 +167,7 @@ def tile_candidates(channels: PlaneChannels, choice: Choice, tile: Tile, bounds:
         placed = each._replace(box=(_shifted(each.box[0], window.top), _shifted(each.box[1], window.left)))
         if _centred_in(placed, tile):
             found.own.append(placed)
-        elif not _is_cut(placed, window, shape):
+        elif not _is_cut(each, plane.shape, window, shape):
             found.spare.append(placed)
     return found
 
@@ -200,14 +204,17 @@ def _centred_in(found: Candidate, tile: Tile) -> bool:
     return bool(tile.top <= row < tile.bottom and tile.left <= column < tile.right)
 
 
-def _is_cut(found: Candidate, window: Tile, shape: tuple[int, int]) -> bool:
-    """Whether a candidate meets a side of the window that is none of the plane."""
+def _is_cut(found: Candidate, size: tuple[int, ...], window: Tile, shape: tuple[int, ...]) -> bool:
+    """Whether a candidate, found in a window at any resolution, ``size``, goes on beyond it as far as can be told.
+
+    That is, whether it meets a side of the window that is none of the plane, of ``shape``.
+    """
     rows, columns = _tight(found)
     return (
-        (rows.start == window.top > 0)
-        or (columns.start == window.left > 0)
-        or (rows.stop == window.bottom < shape[0])
-        or (columns.stop == window.right < shape[1])
+        (rows.start == 0 < window.top)
+        or (columns.start == 0 < window.left)
+        or (rows.stop == size[0] and window.bottom < shape[0])
+        or (columns.stop == size[1] and window.right < shape[1])
     )
 
 
