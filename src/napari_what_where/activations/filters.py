@@ -24,8 +24,8 @@ COLOUR_BINS = 8
 ORIENTATIONS = 4
 SCALES = (1.0, 2.0, 4.0)
 """Standard deviations in pixels."""
-MOST_TOKENS, WIDEST_TOKEN = 512 * 512, 8.0
-"""Of a plane that an object size asked for: most of the finest tokens, and most pixels across one, as in one view."""
+WIDEST_TOKEN = 8.0
+"""Pixels across a token of a plane that an object size asked for, at most: as many as in one view of the image."""
 FILTER_REACH, TOKEN_REACH = 60, 8
 """Pixels, and sides of the finest token, beyond which nothing changes what is measured: four standard deviations of
 the widest filters, 1.6 · 4 and 2 · 4 pixels, and of the widest smoothing, two tokens."""
@@ -88,7 +88,7 @@ class FiltersBackbone(Backbone):
         scale: PerceptualScale | None = None,
         report: Report = ignore_progress,
     ) -> None:
-        """Tokens of half a leaf's side, at most ``MOST_TOKENS`` of the finest, tile by tile on one grid for all."""
+        """Tokens of a leaf's side, two across the smallest object, tile by tile on one grid for all."""
         checked = check_image(image)
         scale = scale or PerceptualScale.fit([checked])
         fine = token_plane(plane)
@@ -126,13 +126,12 @@ class TokenPlane(NamedTuple):
 
 
 def token_plane(plane: WorkingPlane) -> TokenPlane:
-    """The plane for tokens of half a leaf's side, no larger than one view has them, as far as ``MOST_TOKENS`` allow.
+    """The plane for tokens of a leaf's side, but no larger than those of one view; so fewer than ``MOST_LEAVES``.
 
     Shrunk until they are at most ``WIDEST_TOKEN`` pixels wide: there is nothing to gain from more.
     """
     view = fit_within(plane.shape, WORKING_SIZE)
-    side = min(max(4.0, plane.leaf_side / 2), token_side(view) * plane.shape[0] / view[0])
-    side = max(side, token_side(plane.shape, MOST_TOKENS))
+    side = min(max(4.0, plane.leaf_side), token_side(view) * plane.shape[0] / view[0])
     if side <= WIDEST_TOKEN:
         return TokenPlane(plane, side)
     shape = fit_within(plane.shape, max(1, round(max(plane.shape) * WIDEST_TOKEN / side)))
@@ -175,10 +174,10 @@ def unit_channels(channels: np.ndarray, *, colour: bool) -> np.ndarray:
     return channels + np.array([0, 0.5, 0.5], np.float32) if colour else channels
 
 
-def token_side(size: tuple[int, int], most: int = FINEST_TOKENS) -> float:
-    """Side of the finest tokens, in working pixels, such that there are about ``most`` at most."""
+def token_side(size: tuple[int, int]) -> float:
+    """Side of the finest tokens, in working pixels."""
     pixels = size[0] * size[1]
-    return max(1.0, min(4.0, pixels**0.5 / 32), (pixels / most) ** 0.5)
+    return max(1.0, min(4.0, pixels**0.5 / 32), (pixels / FINEST_TOKENS) ** 0.5)
 
 
 def token_grid(size: tuple[int, int], side: float) -> Grid:

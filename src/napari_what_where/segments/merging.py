@@ -46,7 +46,13 @@ class MergeCost:
 
 
 class _Merger:
-    """Regions while they are merged; numbers ≥ the number of leaves are merged ones."""
+    """Regions while they are merged; numbers ≥ the number of leaves are merged ones.
+
+    A region never changes, so neither does the cost of a pair. Each pair belongs to its region of higher number, which
+    has its pairs in order of cost; only the first that still stands is in the heap. So a region with thousands of
+    neighbours, as a background has, costs one sort when it grows, and no pushes. Its dictionary is handed on to what
+    it becomes a part of: who its neighbours are is kept for *places*, which merged regions take over.
+    """
 
     def __init__(self, graph: RegionGraph, cost: MergeCost) -> None:
         count = len(graph.areas)
@@ -54,63 +60,96 @@ class _Merger:
         self.areas = np.concatenate([graph.areas, np.zeros(count - 1)])
         self.features = np.concatenate([graph.features, np.zeros((count - 1, graph.features.shape[1]))])
         self.outlines = np.zeros(2 * count - 1)
-        # For each region its neighbours, with the length of their boundary and the edge summed along it.
-        self.neighbours: list[dict[int, tuple[float, float]]] = [{} for _ in range(2 * count - 1)]
+        # Of each boundary its length, and the edge summed along it.
+        self.lengths, self.sums = graph.lengths.copy(), graph.lengths * graph.edges
+        self.region_at = np.arange(count)
+        self.place_of = [*range(count), *[0] * (count - 1)]
+        # For each place its neighbours' places, with the number of their boundary.
+        self.neighbours: list[dict[int, int]] = [{} for _ in range(count)]
         first, second = graph.pairs.T
         np.add.at(self.outlines, first, graph.lengths)
         np.add.at(self.outlines, second, graph.lengths)
-        sums = (graph.lengths * graph.edges).tolist()
-        for one, other, length, total in zip(
-            first.tolist(), second.tolist(), graph.lengths.tolist(), sums, strict=True
-        ):
-            self.neighbours[one][other] = self.neighbours[other][one] = (length, total)
+        for boundary, (one, other) in enumerate(graph.pairs.tolist()):
+            self.neighbours[one][other] = self.neighbours[other][one] = boundary
         costs = cost(
             graph.features[first] - graph.features[second],
             graph.edges,
             (graph.areas[first], graph.areas[second]),
             graph.lengths / np.minimum(self.outlines[first], self.outlines[second]),
         )
-        self.heap = list(zip(costs.tolist(), first.tolist(), second.tolist(), strict=True))
-        heapq.heapify(self.heap)
+        self.stands = bytearray([1] * count + [0] * (count - 1))
+        self.pairs: list[Iterator[tuple[float, int]]] = [iter(())] * (2 * count - 1)
+        self.heap: list[tuple[float, int, int]] = []
+        self._queue_leaves(costs, first, second)
+
+    def _queue_leaves(self, costs: np.ndarray, first: np.ndarray, second: np.ndarray) -> None:
+        order = np.lexsort((first, costs, second))
+        costs, first, second = costs[order], first[order], second[order]
+        ends = [*np.flatnonzero(np.diff(second)) + 1, len(second)]
+        for start, end in zip([0, *ends[:-1]], ends, strict=True):
+            if end > start:
+                self._queue(int(second[start]), costs[start:end], first[start:end])
+
+    def _queue(self, region: int, costs: np.ndarray, others: np.ndarray) -> None:
+        """Keep the pairs of a region with others of lower numbers, in order of cost, and add the first to the heap."""
+        self.pairs[region] = zip(costs.tolist(), others.tolist(), strict=True)
+        lowest, other = next(self.pairs[region])
+        heapq.heappush(self.heap, (lowest, other, region))
 
     def cheapest(self) -> tuple[float, int, int]:
         """The cheapest pair of regions that both still stand."""
+        heap, stands = self.heap, self.stands
         while True:
-            cost, first, second = heapq.heappop(self.heap)
-            if second in self.neighbours[first]:
+            cost, first, second = heap[0]
+            if stands[first] and stands[second]:
                 return cost, first, second
+            following = next(((c, f) for c, f in self.pairs[second] if stands[f]), None) if stands[second] else None
+            if following:
+                heapq.heapreplace(heap, (*following, second))
+            else:
+                heapq.heappop(heap)
 
     def join(self, first: int, second: int, merged: int) -> None:
         """Replace two neighbours by one region and queue its boundaries."""
         areas, features = self.areas, self.features
         areas[merged] = areas[first] + areas[second]
         features[merged] = (areas[first] * features[first] + areas[second] * features[second]) / areas[merged]
-        shared = self.neighbours[first][second][0]
+        place, gone = self.place_of[first], self.place_of[second]
+        shared = self.lengths[self.neighbours[place][gone]]
         self.outlines[merged] = self.outlines[first] + self.outlines[second] - 2 * shared
-        around = self._join_neighbours(first, second, merged)
+        self.stands[first] = self.stands[second] = 0
+        self.pairs[first] = self.pairs[second] = iter(())
+        around = self._join_places(place, gone, merged)
         if not around:
             return
-        others = np.fromiter(around, np.int64, len(around))
-        lengths, sums = np.array(list(around.values())).T
+        others = self.region_at[np.fromiter(around, np.int64, len(around))]
+        boundaries = np.fromiter(around.values(), np.int64, len(around))
+        lengths, sums = self.lengths[boundaries], self.sums[boundaries]
         share = lengths / np.minimum(self.outlines[others], self.outlines[merged])
         costs = self.cost(features[others] - features[merged], sums / lengths, (areas[others], areas[merged]), share)
-        for cost, other in zip(costs.tolist(), around, strict=True):
-            heapq.heappush(self.heap, (cost, other, merged))
+        order = np.lexsort((others, costs))
+        self._queue(merged, costs[order], others[order])
 
-    def _join_neighbours(self, first: int, second: int, merged: int) -> dict[int, tuple[float, float]]:
-        around = self.neighbours[first]
-        del around[second]
-        for other, (length, total) in self.neighbours[second].items():
-            if other != first:
-                before = around.get(other, (0.0, 0.0))
-                around[other] = (before[0] + length, before[1] + total)
-        for other, boundary in around.items():
+    def _join_places(self, place: int, gone: int, merged: int) -> dict[int, int]:
+        """The neighbours of a region that takes over the place, of two, which has more of them."""
+        if len(self.neighbours[place]) < len(self.neighbours[gone]):
+            place, gone = gone, place
+        around = self.neighbours[place]
+        del around[gone]
+        for other, boundary in self.neighbours[gone].items():
+            if other == place:
+                continue
             theirs = self.neighbours[other]
-            theirs.pop(first, None)
-            theirs.pop(second, None)
-            theirs[merged] = boundary
-        self.neighbours[first], self.neighbours[second] = {}, {}
-        self.neighbours[merged] = around
+            del theirs[gone]
+            known = around.setdefault(other, boundary)
+            if known == boundary:
+                theirs[place] = boundary
+            else:
+                self.lengths[known] += self.lengths[boundary]
+                self.sums[known] += self.sums[boundary]
+        self.neighbours[gone] = {}
+        self.region_at[place], self.place_of[merged] = merged, place
+        self.stands[merged] = 1
         return around
 
 
