@@ -18,6 +18,7 @@ from napari_what_where.segments.features import Recipe, even_channels
 from napari_what_where.segments.grouping import group_features
 from napari_what_where.segments.kinds import node_kinds
 from napari_what_where.segments.leaves import LeafWork, node_means
+from napari_what_where.segments.lookup import look_up
 from napari_what_where.segments.statistics import NodeStatistics, node_statistics
 from napari_what_where.segments.superpixels import enlarge
 
@@ -112,9 +113,9 @@ class RegionTree:
 
         Notes
         -----
-        Cost: one lookup a pixel.
+        Cost: one lookup a working pixel, and one repetition a pixel; memory for the answer alone.
         """
-        return self.leaf_labels(n)[self.leaves]
+        return enlarge(look_up(self.leaf_labels(n), self.working_leaves), self.shape)
 
     def leaf_labels(self, n: int | str = "auto") -> np.ndarray:
         """The label of every leaf, (L,) int32: ``leaf_labels(n)[leaves]`` is ``labels(n)``, in microseconds."""
