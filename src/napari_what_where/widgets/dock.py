@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from napari_what_where.activations.registry import backbone_info
 from napari_what_where.failures import explain
 from napari_what_where.progress import Report
 from napari_what_where.resources import Estimate, remember_speed
+from napari_what_where.widgets.autosaving import Autosaver
 from napari_what_where.widgets.background import BackgroundPicker
 from napari_what_where.widgets.estimating import Estimator
 from napari_what_where.widgets.exporting import Exporter
@@ -22,6 +24,7 @@ from napari_what_where.widgets.handoff import Handoff
 from napari_what_where.widgets.panel import Panel
 from napari_what_where.widgets.parts import part_in_shapes, part_on_screen
 from napari_what_where.widgets.picking import CanvasPicker
+from napari_what_where.widgets.recovering import offer_recovery
 from napari_what_where.widgets.results import METADATA_KEY
 from napari_what_where.widgets.session import OBJECTS, Session, prepare
 from napari_what_where.widgets.source import Source, Use, check_together, source_of
@@ -48,8 +51,10 @@ class WhatWhereDock(QWidget):
         super().__init__()
         # Through napari's proxy a layer is never identical with itself; only public attributes are used.
         self.viewer: Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
-        self.session = Session(self.viewer)
         self.panel = Panel(self)
+        self.autosaver = Autosaver(self.viewer)
+        self.autosaver.setParent(self)  # so that it goes with the window, with all that it listens to
+        self.session = Session(self.viewer, on_written=self._on_written)
         self.picker = CanvasPicker(self.viewer)
         self.exporter = Exporter(self)
         self.handoff = Handoff(self)
@@ -61,8 +66,13 @@ class WhatWhereDock(QWidget):
         self._timer = QTimer(self)
         self._timer.setInterval(_POLL_MS)
         self._timer.timeout.connect(self._show_progress)
+        # Weak: a window that its own dock holds would never go.
+        self._window: weakref.ref[QWidget] | None = None
         self._connect_panel()
         self._connect_viewer()
+        self.recovery = offer_recovery(self.viewer, self.autosaver, self)
+        self.panel.notices.addWidget(self.recovery)
+        self.autosaver.failed.connect(self._tell_trouble)
         _warm_up()
 
     # Settings and layers
@@ -220,16 +230,48 @@ class WhatWhereDock(QWidget):
             self.task.cancel()
             self.panel.say("Cancelling …")
 
+    def showEvent(self, event: Any) -> None:
+        """Once there is a window, its closing is watched for: results would have nowhere to go."""
+        super().showEvent(event)
+        self._watch_window()
+
     def eventFilter(self, watched: Any, event: Any) -> bool:
-        """Stop what is running when napari's window is closed: results would have nowhere to go."""
+        """Stop what is running, and save what is not saved yet, when the window or the dock is closed."""
         if event.type() in (QEvent.Type.Close, QEvent.Type.DeferredDelete):
             self._stop()
+            self.autosaver.flush()
+            if watched is self and event.type() == QEvent.Type.DeferredDelete:
+                self._leave_autosaver()
         return bool(super().eventFilter(watched, event))
+
+    def _watch_window(self) -> None:
+        window = _main_window(self)
+        self._window = weakref.ref(window)
+        for watched in (self, window):
+            watched.installEventFilter(self)  # once is enough; more often does no harm
+
+    def _leave_autosaver(self) -> None:
+        """Without the dock, edits of its layers are saved as long as the window is there."""
+        window = None if self._window is None else self._window()
+        if window is not None and window is not self and window.isVisible():
+            self.autosaver.setParent(window)
+        else:
+            self.autosaver.close()
 
     def _stop(self) -> None:
         self.handoff.stop()
         if self.task is not None:
             self.task.cancel()
+
+    def _tell_trouble(self, said: str) -> None:
+        self.panel.say(said, problem=True)
+
+    def _on_written(self, layer: Any, *, new: bool, edited: bool) -> None:
+        """We wrote a Labels layer; ``edited``: with what the user said of it in it."""
+        if new:
+            self.autosaver.watch(layer)
+        elif not edited:
+            self.autosaver.accept(layer)
 
     def begin(
         self,
@@ -246,8 +288,7 @@ class WhatWhereDock(QWidget):
         ``on_failure`` is given the exception and a sentence about it, and answers whether it has told the user;
         ``quiet`` leaves on the panel what was said before.
         """
-        for watched in (self, _main_window(self)):
-            watched.installEventFilter(self)  # once is enough; more often does no harm
+        self._watch_window()
         self.panel.set_busy(True)
         self.panel.cancel.setEnabled(cancellable)
         if not quiet:

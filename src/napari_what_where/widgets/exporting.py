@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +27,8 @@ LARGEST = 2**31
 class Exporter:
     """The dock's Export button: asks where to, then writes in a thread."""
 
-    def __init__(self, dock: WhatWhereDock, on_export: Callable[[Labels], None] = lambda layer: None) -> None:
-        """``on_export`` is told of layers that are safe in a file now."""
+    def __init__(self, dock: WhatWhereDock) -> None:
         self._dock = dock
-        self._on_export = on_export
 
     def ask(self) -> None:
         """Ask for a file name, and about files that would be replaced; then :meth:`export`."""
@@ -53,13 +50,13 @@ class Exporter:
         if layer is None or made is None or dock.task is not None:
             dock.panel.say(NO_SEGMENTS if dock.task is None else "Still running; export when it is done.", problem=True)
             return
-        labels = np.array(layer.data)
+        labels, changes = np.array(layer.data), dock.autosaver.changes(layer)
 
         def work(report: Report) -> list[Path]:
             return export_labels(*made, labels, name)
 
         def finish(paths: list[Path]) -> None:
-            self._on_export(layer)
+            dock.autosaver.exported(layer, changes)
             dock.panel.say("Wrote " + ", ".join(path.name for path in paths) + f" in {paths[0].parent}.")
 
         dock.begin(work, finish, what="The export", cancellable=False)

@@ -49,6 +49,10 @@ class Findings:
         rows, columns = self.source.shape
         return rows * columns > FULL_SIZE and self.stack.working_shape != self.stack.shape
 
+    def marked(self, objects: bool) -> bool:
+        """Whether the user called anything background, among objects or segments."""
+        return bool(self.dropped) if objects else any(each.any() for each in self.background.get(self.follow_edges, []))
+
     # Segments
 
     def segments(self, count: int) -> Callable[[], np.ndarray]:

@@ -53,15 +53,17 @@ class Session:
     pathway updates the same layers; anything else, and any Labels layer that was touched, gets new ones.
     """
 
-    def __init__(self, viewer: Viewer, on_labels: Callable[[Labels], None] = lambda layer: None) -> None:
-        """``on_labels`` is told of every Labels layer that is made."""
+    def __init__(self, viewer: Viewer, on_written: Callable[..., None] = lambda layer, new, edited: None) -> None:
+        """``on_written(layer, new=, edited=)`` is told of every Labels layer that was written: whether it is new, and
+        whether something of the user's is in it.
+        """
         self.viewer = viewer
         self.findings: Findings | None = None
         self.shown = 0
         """How many segments each plane was cut into."""
         self.mode = SEGMENTS
         self.by_kind = False
-        self._on_labels = on_labels
+        self._on_written = on_written
         self._live = {mode: LiveLabels(viewer) for mode in (SEGMENTS, OBJECTS)}
         self._images: dict[str, Image] = {}
         self._made: dict[Any, tuple[Findings, str]] = {}
@@ -131,8 +133,7 @@ class Session:
         features = findings.segment_rows(shown)
         number = len(features["index"])
         self._show_labels(SEGMENTS, findings.segments(shown), features)
-        marked = findings.background.get(findings.follow_edges)
-        besides = " and background" if marked and any(each.any() for each in marked) else ""
+        besides = " and background" if findings.marked(objects=False) else ""
         planes = f" in {len(findings.analyses)} planes" if len(findings.analyses) > 1 else ""
         return self._told(f"{number} segment{'s' * (number != 1)}{besides}{planes}")
 
@@ -182,8 +183,7 @@ class Session:
         source = self.findings.source
         spec = labels_layer(self.findings.analyses, source, labels(), mode)
         layer, self._edited, self._new = self._live[mode].show(spec, features, lambda: arrange(labels(), source))
-        if self._new:
-            self._on_labels(layer)
+        self._on_written(layer, new=self._new, edited=self.findings.marked(mode == OBJECTS))
         self._remember(layer, mode)
         self.mode = mode
         for other, live in self._live.items():
