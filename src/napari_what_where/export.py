@@ -160,14 +160,15 @@ def save_analysis(
     units: str | None = None,
     source: str | None = None,
     labels_name: str | None = None,
+    record: Mapping[str, Any] | None = None,
 ) -> list[Path]:
     """Write STEM_labels.EXT in each format, STEM_eigenvectors.tif and STEM.json into ``folder``: all, or none.
 
     ``labels`` (rows, columns) stand in for the tree's own, for instance after editing; ``objects`` (rows, columns),
     from :func:`~napari_what_where.find_objects`, are written as STEM_objects.EXT; ``pixel_size`` is that of
     the image's rows and columns; ``source`` is the name of the image, for the record; ``labels_name`` is another name
-    for the labels' file, of one format. Files of the same names are replaced. Returns the paths, in the order of
-    :func:`output_paths`. Raises what :func:`write_labels` raises.
+    for the labels' file, of one format; ``record`` is more for the JSON. Files of the same names are replaced. Returns
+    the paths, in the order of :func:`output_paths`. Raises what :func:`write_labels` raises.
     """
     mask = _check_labels(analysis.tree.labels(segments) if labels is None else labels)
     masks = [mask] if objects is None else [mask, _check_labels(objects)]
@@ -177,9 +178,10 @@ def save_analysis(
     embedding = analysis.embedding
     size = per_axis(pixel_size, 2, "pixel sizes")
     token = size and tuple(each * n / g for each, n, g in zip(size, mask.shape, embedding.grid, strict=True))
-    record = {
+    written = {
         **({} if source is None else {"source": source}),
         **analysis.provenance,
+        **(record or {}),
         "segments": {"asked": segments, "edited": labels is not None, "found": _count(mask)},
         **({} if objects is None else {"objects": {"found": _count(masks[1])}}),
         "pixel_size": size and {"rows": size[0], "columns": size[1], "units": units},
@@ -190,7 +192,7 @@ def save_analysis(
         for index, path in enumerate(images):
             write_labels(path, masks[index * len(masks) // len(images)], pixel_size=size, units=units)
         write_eigenvectors(eigenvectors, embedding.vectors, values=embedding.values, pixel_size=token, units=units)
-        write_provenance(provenance, record)
+        write_provenance(provenance, written)
     return paths
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_what_where.encoding import atomic_path, write_imagej
+from napari_what_where.encoding import atomic_paths, write_imagej
 from napari_what_where.export import output_paths, write_labels, write_provenance
 
 if TYPE_CHECKING:
@@ -48,8 +47,7 @@ def save_planes(
         paths = [Path(folder, labels_name), *paths[1:]]
     vectors = np.stack([analysis.embedding.vectors for analysis in analyses]).astype(np.float32)
     written = {**(record or {}), "planes": [analysis.provenance for analysis in analyses]}
-    with ExitStack() as together:
-        masks, eigenvectors, provenance = [together.enter_context(atomic_path(path)) for path in paths]
+    with atomic_paths(paths) as (masks, eigenvectors, provenance):
         write_labels(masks, labels, pixel_size=pixel_size, units=units, axes=f"{axis}YX")
         # ImageJ has five axes; eigenvectors take that of the channels, or of z beside time.
         order = "TZYX" if axis == "T" else "ZCYX"

@@ -170,3 +170,13 @@ def test_a_stack_is_exported_whole(driver, picture, tmp_path):
         assert file.imagej_metadata["unit"] == "um"
     assert tifffile.imread(tmp_path / "stack_eigenvectors.tif").shape[:2] == (2, 16)
     assert len(json.loads((tmp_path / "stack.json").read_text())["planes"]) == 2
+
+
+def test_an_export_says_where_the_pixels_lie(driver, picture, tmp_path):
+    image = driver.viewer.add_image(picture[..., 0], name="grey", scale=(2, 3), rotate=30, translate=(5, 6))
+    driver.run()
+    driver.dock.export(str(tmp_path / "grey_labels.tif"))
+    driver.wait()
+    placement = json.loads((tmp_path / "grey.json").read_text())["placement"]
+    world = np.array(placement["data_to_world"]) @ (7, 9, 1)
+    np.testing.assert_allclose(world[:2], image.data_to_world((7, 9)))

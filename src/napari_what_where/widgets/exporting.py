@@ -12,6 +12,7 @@ from napari_what_where.export import FORMATS, output_paths, save_analysis
 from napari_what_where.progress import Report
 from napari_what_where.widgets.findings import Findings, resized
 from napari_what_where.widgets.results import collect
+from napari_what_where.widgets.script import index_text
 from napari_what_where.widgets.source import Source
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ def export_labels(findings: Findings, what: str, data: np.ndarray, name: str) ->
         "source": source.path or source.plane_name,
         "result": what,
         "background": bool(np.any(labels == 0)),
+        "placement": describe_placement(source),
     }
     if source.plane_axis is not None:
         units = [source.unit_name(axis) or "pixel" for axis in (source.plane_axis, *source.axes)]
@@ -145,5 +147,17 @@ def export_labels(findings: Findings, what: str, data: np.ndarray, name: str) ->
         labels_name=path.name,
         pixel_size=(size[0], size[1]),
         units=source.unit_name(),
-        source=record["source"],
+        record=record,
     )
+
+
+def describe_placement(source: Source) -> dict[str, Any]:
+    """Where the analysed pixels lie, which a TIFF has no place for: what of the layer's array they are, and the matrix
+    that takes that array's (…, row, column, 1) to the world.
+    """
+    return {
+        "part": index_text(source) or "all",
+        "axis_labels": list(source.axis_labels),
+        "units": [str(unit) for unit in source.units],
+        "data_to_world": (source.affine @ source.to_world.affine_matrix).tolist(),
+    }
