@@ -6,6 +6,7 @@ import time
 import traceback
 import weakref
 from collections.abc import Callable
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QTimer
@@ -37,6 +38,8 @@ _POLL_MS = 50
 NO_IMAGE = "Open an image first: File ▸ Open File(s), or File ▸ Open Sample ▸ What & Where."
 
 STILL_RUNNING = "Still running; press Cancel first."
+MUCH_MORE = 2
+"""So many times the pixels of one view take long enough for the view to be shown first."""
 FINER_SOON = "This is the whole at a glance; finer segments are being made. Cancel keeps what is here."
 
 
@@ -191,11 +194,12 @@ class WhatWhereDock(QWidget):
             self._run(source, settings, estimate)
 
     def _run(self, source: Source, settings: dict[str, Any], estimate: Estimate) -> None:
-        if estimate.tiles > 1:
+        glance = {**settings, "smallest_object": None}
+        first = self.estimator.of(source, glance)
+        if prod(estimate.working) > MUCH_MORE * prod(first.working):
             # The whole at a glance first; the fine result takes its place when it is there.
-            glance = {**settings, "smallest_object": None}
             self._next = lambda: self._analyze(source, settings, estimate, quiet=True)
-            self._analyze(source, glance, self.estimator.of(source, glance), note=FINER_SOON)
+            self._analyze(source, glance, first, note=FINER_SOON)
         else:
             self._analyze(source, settings, estimate)
 
