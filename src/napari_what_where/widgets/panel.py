@@ -82,7 +82,7 @@ class Panel:
         layout.addWidget(self.message)
         layout.addLayout(_line(self.copy_details, self.consent))
         layout.addStretch(1)
-        self.consent.setVisible(False)
+        self.say("")
         self.set_busy(False)
         self.set_ready(False)
 
