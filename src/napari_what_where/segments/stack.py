@@ -119,8 +119,11 @@ class TreeStack:
 
         Those of :meth:`RegionTree.features`, of all planes' pixels together. For several planes also "planes", how
         many the label is in, and "plane_min" and "plane_max", the first and the last of them, from 0; "kind" is
-        then that of most area. Cost: about a millisecond a plane.
+        then that of most area. Cost: about a millisecond a plane of 1,500 leaves, 60 of 80,000; for one plane
+        without background under a millisecond.
         """
+        if len(self) == 1 and background is None:
+            return self.trees[0].features(n)  # the same, looked up
         return group_features(self.trees, self.leaf_labels(n, background))
 
     def leaf_at(self, plane: int, row: int, column: int) -> int | None:
