@@ -5,14 +5,19 @@ from __future__ import annotations
 import gc
 import json
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from skimage.metrics import adapted_rand_error
 
 import napari_what_where as ww
 from napari_what_where.activations.backbone import BackboneInfo
 from napari_what_where.activations.filters import FiltersBackbone
+from napari_what_where.image import PerceptualScale
+from napari_what_where.lazy_channels import LazyChannels
+from napari_what_where.object_scale import plan_plane
 from napari_what_where.pipeline import Analysis, analyze
 from napari_what_where.progress import Cancelled, Progress
 
@@ -179,6 +184,65 @@ def test_more_vectors_than_tokens_warn_and_are_remarked_on():
     check(analysis, (5, 5), 25)
     assert analysis.provenance["options"]["count"] == 1000
     assert analysis.provenance["remarks"] == ["Only 25 eigenvectors: the image has no more tokens."]
+
+
+# ------------------------------------------------------------------------------------------------------ object scale
+
+
+def test_a_small_object_is_looked_for_in_tiles_that_agree_with_the_whole(monkeypatch):
+    image = scene((150, 190), channels=3)
+    whole = analyze(image, count=6, smallest_object=20)
+    monkeypatch.setattr("napari_what_where.object_scale.plan_plane", partial(plan_plane, tile_side=60))
+    seen: list[Progress] = []
+    tiled = analyze(image, count=6, smallest_object=20, report=seen.append)
+    check(tiled, (150, 190), 6)
+    assert tiled.provenance["options"]["smallest_object"] == 20
+    assert tiled.provenance["plane"] == {"shape": [150, 190], "leaves": 285, "tiles": 12}
+    assert whole.provenance["plane"]["tiles"] == 1
+    assert tiled.plane is not None
+    assert len(tiled.plane.tiles) == 12
+    assert isinstance(tiled.channels, LazyChannels)
+    assert isinstance(whole.channels, np.ndarray)
+    np.testing.assert_array_equal(tiled.channels[3:90, 7:40], whole.channels[3:90, 7:40])
+    np.testing.assert_allclose(tiled.embedding.values, whole.embedding.values, atol=1e-4)
+    assert adapted_rand_error(whole.tree.labels(5), tiled.tree.labels(5))[0] <= 0.05
+    assert {progress.stage for progress in seen} >= {"activations", "eigenvectors", "segments"}
+
+
+@pytest.mark.parametrize("stage", ["activations", "segments"])
+def test_cancelled_inside_tiles_it_leaves_nothing(monkeypatch, stage):
+    monkeypatch.setattr("napari_what_where.object_scale.plan_plane", partial(plan_plane, tile_side=60))
+    running = threading.active_count()
+
+    def report(progress):
+        if progress.stage == stage:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        analyze(scene((150, 190)), count=4, smallest_object=20, report=report)
+    assert threading.active_count() == running
+
+
+def test_the_size_of_objects_sets_the_number_of_leaves():
+    image = scene((120, 150))
+    fine, coarse = (analyze(image, count=4, smallest_object=size).tree for size in (12, 60))
+    assert fine.leaf_count > 2 * coarse.leaf_count
+    assert fine.labels("auto").shape == coarse.labels("auto").shape == (120, 150)
+
+
+def test_an_object_larger_than_the_image_is_remarked_on():
+    analysis = analyze(scene((40, 50)), count=2, smallest_object=999)
+    assert analysis.provenance["remarks"] == [
+        "The smallest object, 999 pixels, is larger than the image; its longest side is used."
+    ]
+
+
+def test_a_scale_can_be_shared():
+    image = scene((40, 60), dtype="uint16")
+    part = image[:, :30] // 3
+    shared = PerceptualScale.fit([image])
+    np.testing.assert_array_equal(analyze(part, count=2, scale=shared).channels, shared.apply(part))
+    assert not np.array_equal(analyze(part, count=2).channels, shared.apply(part))
 
 
 # -------------------------------------------------------------------------------------------------------- provenance

@@ -17,8 +17,9 @@ WORKING_SIZE = 1024
 VIEW_LEAVES = 1500
 """Leaves of one view."""
 HALO = 7.0
-"""Sides of a leaf beyond which nothing changes what is measured. The widest chain of Gaussians is that of coarse
-textures, 1.9 + 1.8 + 2.4 sides, and a cell or two of the coarse plane on which gradients are taken."""
+"""Sides of a leaf beyond which nothing changes what is measured, and next to nothing where a leaf ends. The widest
+chain of Gaussians is that of coarse textures, 1.9 + 1.8 + 2.4 sides, and a cell or two of the coarse plane on which
+gradients are taken."""
 OBJECT_SPAN = 24.0
 """Working pixels across the smallest object: finer detail than that does not tell objects apart."""
 LEAVES_ACROSS = 2.0
@@ -30,7 +31,7 @@ MOST_PIXELS = MOST_LEAVES * WORKING_SIZE**2 // VIEW_LEAVES
 LEAST_LEAF = 9.0
 """Working pixels of the smallest leaves that are asked for."""
 TILE_SIDE = 1536
-"""About the side of a tile in working pixels; planes of no more than a tile's area are worked on as a whole."""
+"""Longest side, about, of a tile in working pixels; planes of no more than a tile's area are worked on as a whole."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class WorkingPlane:
     leaves : int
         Most leaves of the region tree.
     tile_side : int
-        About the side of a tile, in working pixels.
+        About the longest side of a tile, in working pixels.
     view : bool
         Whether the image is analysed as one view, without regard to the size of its objects.
     """
@@ -130,14 +131,10 @@ class WorkingPlane:
             Tile(top, bottom, left, right) for top, bottom in pairwise(rows) for left, right in pairwise(columns)
         )
 
-    def reach(self, leaves: float) -> int:
-        """So many sides of a leaf in pixels, and some that differences and interpolation reach further."""
-        return math.ceil(leaves * self.leaf_side) + 4
-
     @property
     def halo(self) -> int:
-        """Pixels around a tile that are worked on with it, at most."""
-        return self.reach(HALO)
+        """Pixels around a tile that are worked on with it, ``HALO`` leaves' sides and some for differences."""
+        return math.ceil(HALO * self.leaf_side) + 4
 
     def describe(self) -> dict[str, Any]:
         """For a provenance: JSON-ready."""
@@ -186,8 +183,8 @@ def check_smallest_object(smallest_object: Any) -> float | None:
 
 
 def _cuts(length: int, cells: int, side: int) -> list[int]:
-    """Where tiles of about ``side`` pixels begin and end along an axis: at the borders of whole cells."""
-    pieces = min(max(1, round(length / side)), cells)
+    """Where tiles of up to about ``side`` pixels begin and end along an axis: at the borders of whole cells."""
+    pieces = min(math.ceil(length / side), cells)
     # The first pixel of cell c is the first whose centre lies in it.
     borders = [math.ceil(round(cells * piece / pieces) * length / cells - 0.5) for piece in range(pieces + 1)]
     return [*borders[:-1], length]

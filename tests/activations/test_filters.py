@@ -11,15 +11,18 @@ from hypothesis import strategies as st
 from napari_what_where.activations.filters import (
     COLOUR_BINS,
     FINEST_TOKENS,
+    WIDEST_TOKEN,
     FiltersBackbone,
     colour_histograms,
     oriented_edges,
     token_grid,
+    token_plane,
     token_side,
     unit_channels,
 )
 from napari_what_where.affinity.cosine import unit_values
 from napari_what_where.image import WORKING_SIZE, PerceptualScale, perceptual_channels, soft_bins
+from napari_what_where.object_scale import plan_plane
 
 from ..images import scene
 
@@ -138,3 +141,25 @@ def test_turning_and_mirroring_the_image_turns_the_colours(turns, mirror):
         plain, other = layers_of(image)[name], layers_of(turned(image))[name]
         expected = turned(plain.value[0].reshape(*plain.grid, -1).numpy())
         np.testing.assert_allclose(other.value[0].reshape(*other.grid, -1), expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("channels", [None, 3])
+def test_tiles_make_the_tokens_of_the_whole(channels):
+    image = scene((170, 230), channels=channels)
+    whole, tiled = (
+        FiltersBackbone().extract(image, plane=plan_plane((170, 230), 10, tile_side=side)) for side in (1000, 60)
+    )
+    for one, other in zip(whole, tiled, strict=True):
+        assert (one.name, one.grid) == (other.name, other.grid)
+        np.testing.assert_allclose(other.value, one.value, atol=1e-5)
+
+
+def test_small_objects_get_finer_tokens_and_none_are_wider_than_in_one_view():
+    view = token_side((1024, 1024))
+    for size in (24, 60, 200, 1000, 4000):
+        plane = plan_plane((4096, 4096), size)
+        fine = token_plane(plane)
+        assert fine.side <= WIDEST_TOKEN
+        width = fine.side * 4096 / fine.plane.shape[0]
+        assert width <= view * 4 * 1.01
+        assert size >= 200 or width == pytest.approx(max(size / 2, plane.leaf_side * 4096 / plane.shape[0]), rel=0.05)

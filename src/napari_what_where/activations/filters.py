@@ -26,6 +26,8 @@ SCALES = (1.0, 2.0, 4.0)
 """Standard deviations in pixels."""
 WIDEST_TOKEN = 8.0
 """Pixels across a token of a plane that an object size asked for, at most: as many as in one view of the image."""
+TILE_SIDE = 1024
+"""Longest side of a tile, in pixels of its plane; filters have more to smooth than others."""
 FILTER_REACH, TOKEN_REACH = 60, 8
 """Pixels, and sides of the finest token, beyond which nothing changes what is measured: four standard deviations of
 the widest filters, 1.6 · 4 and 2 · 4 pixels, and of the widest smoothing, two tokens."""
@@ -133,9 +135,9 @@ def token_plane(plane: WorkingPlane) -> TokenPlane:
     view = fit_within(plane.shape, WORKING_SIZE)
     side = min(max(4.0, plane.leaf_side), token_side(view) * plane.shape[0] / view[0])
     if side <= WIDEST_TOKEN:
-        return TokenPlane(plane, side)
+        return TokenPlane(replace(plane, tile_side=min(plane.tile_side, TILE_SIDE)), side)
     shape = fit_within(plane.shape, max(1, round(max(plane.shape) * WIDEST_TOKEN / side)))
-    return TokenPlane(replace(plane, shape=shape), WIDEST_TOKEN)
+    return TokenPlane(replace(plane, shape=shape, tile_side=min(plane.tile_side, TILE_SIDE)), WIDEST_TOKEN)
 
 
 def _measure_tile(channels: LazyChannels, fine: TokenPlane, tile: Tile) -> list[list[np.ndarray]]:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from napari_what_where.progress import Report, ignore_progress
+from napari_what_where.progress import Progress, Report, checkpoints, ignore_progress
 from napari_what_where.segments.features import Recipe
 from napari_what_where.segments.globalisation import contrast, spectral_gradient
 from napari_what_where.segments.graph import RegionGraph
@@ -34,11 +34,14 @@ def merge_leaves(graph: RegionGraph, recipe: Recipe, report: Report = ignore_pro
 
     Notes
     -----
-    Cost: one merging for each edge weight, one more for the consensus, and 0.02 s for the eigenvectors.
+    Cost: one merging for each edge weight, one more for the consensus, and a tenth of that for the eigenvectors:
+    0.1 s a thousand leaves, 0.3 s where there are tens of thousands.
     """
     scale = contrast(graph)
     if recipe.spectral_edge:
-        edges = np.hypot(graph.edges, recipe.spectral_edge * scale * spectral_gradient(graph))
+        with checkpoints(report, Progress("segments", PERCENT[0], 100)):
+            gradient = spectral_gradient(graph)
+        edges = np.hypot(graph.edges, recipe.spectral_edge * scale * gradient)
         graph = replace(graph, edges=edges)
     costs = [
         MergeCost(recipe.area_power, recipe.compactness, recipe.grain / len(graph.areas), weight)

@@ -71,10 +71,6 @@ class FeatureGroup(NamedTuple):
     squared: np.ndarray
 
 
-STRENGTH_REACH = 1.5
-"""Sides of a leaf beyond which nothing changes its edge strength: 0.2 · 3, and a cell or two of the coarse plane."""
-
-
 def leaf_strength(
     even: np.ndarray,
     embedding: Embedding,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from napari_what_where.progress import checkpoint
 from napari_what_where.segments.coordinates import MOST
 from napari_what_where.segments.graph import RegionGraph
 
@@ -37,9 +38,9 @@ def spectral_gradient(graph: RegionGraph) -> np.ndarray:
 
     Notes
     -----
-    Cost: one sparse factorisation and some twenty solves, 0.02 s for 1500 leaves. Eigenvectors have unit mean square
-    over the image's area, and are clipped so that a few outlying leaves do not hide the rest. Fewer than three leaves,
-    or no contrast, give zeros.
+    Cost: one sparse factorisation and some thirty solves, 0.02 s for 1500 leaves and 1 s for 43,000. Eigenvectors have
+    unit mean square over the image's area, and are clipped so that a few outlying leaves do not hide the rest. Fewer
+    than three leaves, or no contrast, give zeros.
     """
     from scipy import sparse
 
@@ -60,13 +61,20 @@ def spectral_gradient(graph: RegionGraph) -> np.ndarray:
 def _smallest(affinity, count: int) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[no-untyped-def]
     """The ``count`` least eigenvalues but the first of (D − W) v = λ D v, ascending, and the vectors as columns."""
     from scipy import sparse
-    from scipy.sparse.linalg import eigsh
+    from scipy.sparse.linalg import LinearOperator, eigsh, splu
 
     # The floor isolates leaves that are like none of their neighbours: λ = 1, so that they do not come first.
     degrees = affinity.sum(axis=1) + 1e-9
     root = sparse.diags_array(1 / np.sqrt(degrees))
     laplacian = sparse.csc_array(sparse.eye_array(len(degrees)) * (1 + 1e-6) - root @ affinity @ root)
     start = np.sqrt(degrees) * (1 + 0.01 * np.sin(np.arange(len(degrees))))
-    values, vectors = eigsh(laplacian, k=count + 1, sigma=0, v0=start, tol=1e-3)
+    factors = splu(laplacian)
+
+    def solve(vector: np.ndarray) -> np.ndarray:
+        checkpoint()
+        return factors.solve(vector)
+
+    inverse = LinearOperator(laplacian.shape, matvec=solve, dtype=laplacian.dtype)
+    values, vectors = eigsh(laplacian, k=count + 1, sigma=0, v0=start, tol=1e-3, OPinv=inverse)
     order = np.argsort(values)[1:]
     return np.maximum(values[order], 1e-6), root @ vectors[:, order]

@@ -13,7 +13,6 @@ from napari_what_where.object_scale import Part, Tile, WorkingPlane
 from napari_what_where.progress import Progress, Report, checkpoint, ignore_progress
 from napari_what_where.segments.coordinates import embedding_coordinates
 from napari_what_where.segments.features import (
-    STRENGTH_REACH,
     FeatureGroup,
     Recipe,
     feature_groups,
@@ -23,7 +22,7 @@ from napari_what_where.segments.features import (
 from napari_what_where.segments.gradients import interpolate_to
 from napari_what_where.segments.graph import LeafSums, RegionGraph, collect_graph, leaf_sums
 from napari_what_where.segments.seams import join_seams
-from napari_what_where.segments.superpixels import FLOOD_REACH, waterpixels_part
+from napari_what_where.segments.superpixels import waterpixels_part
 from napari_what_where.tiling import map_tiles
 
 
@@ -47,10 +46,9 @@ class LeafWork:
         Memory: beside the leaves themselves, about ten float32 planes of a tile for each thread.
         """
         tokens, plane = token_coordinates(self.embedding, self.follow_edges), self.plane
-        reach = plane.reach(STRENGTH_REACH + FLOOD_REACH)
 
         def flood(tile: Tile) -> np.ndarray:
-            part, even = self._part(tile, reach)
+            part, even = self._part(tile)
             checkpoint()
             strength = leaf_strength(
                 even, self.embedding, follow_edges=self.follow_edges, recipe=self.recipe, part=part, tokens=tokens
@@ -73,11 +71,10 @@ class LeafWork:
         Memory: some forty float32 planes of a tile for each thread.
         """
         tokens, plane = token_coordinates(self.embedding, self.follow_edges), self.plane
-        reach = plane.halo
         whole = len(plane.tiles) == 1
 
         def measure(tile: Tile) -> LeafSums:
-            part, even = self._part(tile, reach)
+            part, even = self._part(tile)
             groups = feature_groups(
                 even, self.embedding, follow_edges=self.follow_edges, recipe=self.recipe, part=part, tokens=tokens
             )
@@ -90,9 +87,9 @@ class LeafWork:
         parts = map_tiles(measure, plane.tiles, _percent(ignore_progress if whole else report, 20, 57))
         return collect_graph(parts, int(leaves.max()) + 1)
 
-    def _part(self, tile: Tile, reach: int) -> tuple[Part, np.ndarray]:
-        """A tile with so much around it, and its channels."""
-        window = tile.grown(reach, self.plane.shape)
+    def _part(self, tile: Tile) -> tuple[Part, np.ndarray]:
+        """A tile with all around it that matters, and its channels."""
+        window = tile.grown(self.plane.halo, self.plane.shape)
         part = Part(window, self.plane.shape)
         if self.follow_edges:
             return part, self.even[window.rows, window.columns]

@@ -35,15 +35,11 @@ def waterpixels(strength: np.ndarray, count: int, regularity: float) -> np.ndarr
     return waterpixels_part(strength, Part.whole(strength.shape), count, regularity)
 
 
-FLOOD_REACH = 3.0
-"""Sides of a leaf beyond which edges hardly sway where a leaf ends."""
-
-
 def waterpixels_part(strength: np.ndarray, part: Part, count: int, regularity: float) -> np.ndarray:
     """:func:`waterpixels` of part of a plane, with the ids that they have in all of it.
 
     The lattice is that of the whole plane. Cells that the part cuts through may differ from the whole, and their
-    neighbours a little; see ``FLOOD_REACH``.
+    neighbours a little; further away only leaves that fill a long and narrow valley, in which no other begins.
     """
     from skimage.segmentation import watershed
 

@@ -12,7 +12,7 @@ from napari_what_where.embedding.types import Embedding
 from napari_what_where.image import PerceptualScale, check_image, working_channels
 from napari_what_where.lazy_channels import LazyChannels
 from napari_what_where.object_scale import WorkingPlane, plan_plane
-from napari_what_where.progress import Progress, Report, ignore_progress
+from napari_what_where.progress import Progress, Report, checkpoints, ignore_progress
 from napari_what_where.segments.consensus import merge_leaves
 from napari_what_where.segments.features import Recipe, even_channels
 from napari_what_where.segments.grouping import group_features
@@ -284,7 +284,8 @@ def region_tree(
     graph = work.graph(leaves, report)
     children, heights = merge_leaves(graph, recipe, report)
     report(Progress("segments", 95, 100))
-    statistics = node_statistics(leaves, shape, children, np.asarray(embedding.sharp_vectors))
+    with checkpoints(report, Progress("segments", 95, 100)):
+        statistics = node_statistics(leaves, shape, children, np.asarray(embedding.sharp_vectors))
     auto_ratio = PHOTOGRAPH_RATIO if scale.colour else DATA_RATIO
     tree = RegionTree(leaves, (shape[0], shape[1]), children, heights, statistics, auto_ratio)
     means = node_means(leaves, children, what or embedding, plane, report)
