@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_what_where.pipeline import Analysis
+from napari_what_where.widgets.buffers import Buffers
 from napari_what_where.widgets.source import FULL_SIZE, Source
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Findings:
     objects: np.ndarray | None = None
     object_rows: Columns = field(default_factory=dict)
     dropped: set[int] = field(default_factory=set)
+    _buffers: Buffers = field(default_factory=Buffers)
 
     @property
     def stack(self) -> TreeStack:
@@ -61,8 +63,14 @@ class Findings:
         Makes the same labels however often and late it is called, whatever is chosen in between.
         """
         stack, background, outline = self.stack, self.background.get(self.follow_edges), self.source.outline
-        make = stack.working_labels if self.coarse else stack.labels
-        return lambda: _within(make(count, background), outline)
+        make, shape = (stack.working_labels, stack.working_shape) if self.coarse else (stack.labels, stack.shape)
+
+        return lambda: _within(make(count, background, self._buffers.take(shape)), outline)
+
+    def prepare(self) -> None:
+        """Have ready what the slider needs; off the GUI thread."""
+        self.stack.features(self.stack.auto_count)
+        self._buffers.prepare(self.stack.working_shape if self.coarse else self.stack.shape)
 
     def segment_rows(self, count: int) -> Columns:
         """One row a segment that is there, column "index" the label, as a Labels layer wants it."""
@@ -114,6 +122,7 @@ class Findings:
         objects = self.objects
         keep = np.arange(int(objects.max(initial=0)) + 1, dtype=np.int32)
         keep[sorted(self.dropped)] = 0
+
         return lambda: keep[objects]
 
     def object_table(self) -> Columns:

@@ -35,7 +35,7 @@ class ProtectedLabels:
             return True
         if not np.array_equal(self.layer.data_to_world(self._corner), self._place):
             return True
-        return not np.array_equal(self._data, self._expected()) or not self.layer.features.equals(self._features)
+        return not _equal(self._data, self._expected()) or not self.layer.features.equals(self._features)
 
     def write(self, labels: np.ndarray, features: dict[str, Any], expected: Callable[[], np.ndarray]) -> None:
         """Replace data and features; only for a layer that is not :attr:`touched`."""
@@ -57,3 +57,12 @@ class ProtectedLabels:
 
     def _on_paint(self, event: Any = None) -> None:
         self._painted = True
+
+
+def _equal(some: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two arrays hold the same, in strips of the first axis that is long: no second array of their size."""
+    if some.shape != other.shape:
+        return False
+    axis = int(np.argmax(some.shape)) if some.ndim else 0
+    strips = ((slice(None),) * axis + (slice(first, first + 512),) for first in range(0, some.shape[axis], 512))
+    return all(np.array_equal(some[strip], other[strip]) for strip in strips)

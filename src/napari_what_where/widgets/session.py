@@ -39,10 +39,10 @@ def prepare(analyses: Sequence[Analysis], source: Source, *, follow_edges: bool)
     from napari_what_where.segments.stack import TreeStack
 
     stack = TreeStack([analysis.tree for analysis in analyses], linked=source.linked)
-    stack.features(stack.auto_count)  # fills the caches that the slider reads
     images = {"eigenvectors": eigenvector_layer(analyses, source), "composite": composite_layer(analyses, source)}
     from_file, command = file_gives_same(analyses, source), command_gives_same(analyses, source)
     found = Findings(tuple(analyses), source, {follow_edges: stack}, follow_edges, from_file, command)
+    found.prepare()
     return Prepared(found, images)
 
 
