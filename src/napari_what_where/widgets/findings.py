@@ -186,6 +186,7 @@ def other_trees(findings: Findings, follow_edges: bool, report: Any) -> TreeStac
             report=report,
             what=analysis.what,
             channels=analysis.channels,
+            plane=analysis.plane,
         )
         for number, analysis in enumerate(findings.analyses)
     ]
