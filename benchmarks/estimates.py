@@ -110,7 +110,7 @@ def timed(run: Callable[[], object]) -> float:
 
 def estimate(case: dict[str, Any]) -> dict[str, float]:
     """What was said before."""
-    from napari_what_where.resources import estimate_run
+    from napari_what_where.estimates.resources import estimate_run
 
     options = {name: value for name, value in case.items() if name not in ("side", "dtype")}
     known = estimate_run((case["side"],) * 2, case.get("dtype", "uint8"), device="cpu", **options)
@@ -137,6 +137,23 @@ def name_of(case: dict[str, Any]) -> str:
     return ", ".join([f"{case['side']}²", channels, *rest])
 
 
+HEADING = "| case | MiB | estimated | ratio | seconds | of processor | estimated | ratio |\n" + 8 * "|---" + "|"
+
+
+def line(row: dict[str, Any]) -> str:
+    """One case as a row of the table; out of bounds is marked."""
+    memory = f"{row['bytes'] / 2**20:.0f} | {row['estimated_bytes'] / 2**20:.0f} | {row['memory_ratio']:.2f}"
+    wall, processor = row["seconds"], row["processor_seconds"]
+    speed = f"{wall:.2f} | {processor:.2f} | {row['estimated_seconds']:.2f} | {row['time_ratio']:.2f}"
+    marks = ["" if row[each] else " !" for each in ("memory_within", "time_within")]
+    return f"| {row['name']} | {memory}{marks[0]} | {speed}{marks[1]} |"
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """All cases."""
+    return "\n".join([HEADING, *map(line, rows)])
+
+
 def main() -> None:
     """Measure, print and judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -148,7 +165,7 @@ def main() -> None:
         print(json.dumps(measure(json.loads(options.case))))
         return
     rows = []
-    print("| case | MiB | estimated | ratio | seconds | of processor | estimated | ratio |\n" + 8 * "|---" + "|")
+    print(HEADING)
     for case in CASES:
         if options.only not in name_of(case):
             continue
@@ -156,11 +173,7 @@ def main() -> None:
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         row = judge({"name": name_of(case), **json.loads(done.stdout.splitlines()[-1]), **estimate(case)})
         rows.append(row)
-        memory = f"{row['bytes'] / 2**20:.0f} | {row['estimated_bytes'] / 2**20:.0f} | {row['memory_ratio']:.2f}"
-        wall, processor = row["seconds"], row["processor_seconds"]
-        speed = f"{wall:.2f} | {processor:.2f} | {row['estimated_seconds']:.2f} | {row['time_ratio']:.2f}"
-        marks = ["" if row[each] else " !" for each in ("memory_within", "time_within")]
-        print(f"| {row['name']} | {memory}{marks[0]} | {speed}{marks[1]} |", flush=True)
+        print(line(row), flush=True)
     bounds = {"memory": MEMORY_BOUNDS, "time": TIME_BOUNDS, "small_bytes": SMALL_BYTES, "short_seconds": SHORT_SECONDS}
     if options.json:
         record = {"environment": describe_environment(), "bounds": bounds, "rows": rows}

@@ -29,8 +29,8 @@ import tifffile
 from environment import describe_environment
 
 import napari_what_where as ww
-from napari_what_where import recovery
-from napari_what_where.export import output_paths, save_analysis
+from napari_what_where.files import recovery
+from napari_what_where.files.export import output_paths, save_analysis
 
 SCRATCH = recovery.recovery_folder().parent
 SIDE = 1024

@@ -80,8 +80,8 @@ def enlarged(folder: Path, most: int) -> Iterator[tuple[str, np.ndarray]]:
 def trees_by_tile(image: np.ndarray) -> dict[int, Any]:
     """The region tree of each side of tiles, each from tokens to labels at that side."""
     from napari_what_where import joint_affinity, load_backbone, spectral_embedding
-    from napari_what_where.object_scale import plan_plane
     from napari_what_where.segments.tree import region_tree
+    from napari_what_where.working_plane.object_scale import plan_plane
 
     trees = {}
     for side in (WHOLE, *TILE_SIDES):

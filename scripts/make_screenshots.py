@@ -129,14 +129,14 @@ def recovery(folder: Path) -> None:
     """Edits of a window that was closed, offered in the next one."""
     viewer, dock = open_and_run("coins")
     dock.session.labels_layer.paint((100, 100), 99)
-    dock.autosaver.close()  # as when the program dies: what was kept is nobody's now
+    dock.keeper.autosaver.close()  # as when the program dies: what was kept is nobody's now
     viewer.close()
     viewer = open_window()
     viewer.open_sample("napari-what-where", "coins")
     dock = add_dock(viewer)
     settle(2)
     take(viewer, folder / "recovery.png")
-    dock.recovery.restore.click()
+    dock.keeper.recovery.restore.click()
     settle(2)
     take(viewer, folder / "recovered.png")
     viewer.close()

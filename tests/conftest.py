@@ -30,7 +30,7 @@ def rng() -> np.random.Generator:
 @pytest.fixture(autouse=True, scope="session")
 def _own_speed(tmp_path_factory):
     """What is learned of this machine's speed is neither read from the user's own file nor written to it."""
-    from napari_what_where import speed
+    from napari_what_where.estimates import speed
 
     place = tmp_path_factory.mktemp("speed") / "speed.json"
     with pytest.MonkeyPatch.context() as patch:

@@ -17,10 +17,11 @@ import tifffile
 from PIL import Image
 
 import napari_what_where as ww
-from napari_what_where import cli, export
+from napari_what_where import cli
 from napari_what_where.batch import BatchSettings, as_command, run_batch
+from napari_what_where.files import export
+from napari_what_where.files.reading import read_image
 from napari_what_where.progress import Cancelled
-from napari_what_where.reading import read_image
 
 SETTINGS = BatchSettings(count=4, segments=3)
 
@@ -173,7 +174,7 @@ def test_killed_while_results_of_other_settings_are_replaced_it_completes(folder
     run_batch(images(folder), folder / "whole", SETTINGS)
     run_batch(images(folder), folder / "out", replace(SETTINGS, segments=2))
     code = (
-        "import os, signal\nfrom napari_what_where import encoding, export\n"
+        "import os, signal\nfrom napari_what_where.files import encoding, export\n"
         "from napari_what_where.batch import BatchSettings, run_batch\n"
         f"whole, calls = {place}, []\n"
         "def kill(*a, **k):\n    calls.append(1)\n    whole(*a, **k)\n"

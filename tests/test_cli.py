@@ -17,7 +17,7 @@ import tifffile
 from PIL import Image
 
 from napari_what_where import cli, demonstration, pipeline
-from napari_what_where.filenames import plan_stems
+from napari_what_where.files.filenames import plan_stems
 from napari_what_where.pipeline import analyze
 
 
@@ -228,7 +228,7 @@ def test_progress_is_drawn_on_a_terminal_only(two_halves, tmp_path, capsys, monk
 @pytest.mark.skipif(sys.platform == "win32", reason="no POSIX signals")
 def test_ctrl_c_leaves_no_traceback_and_no_half_written_file(two_halves, tmp_path):
     code = (
-        "import sys\nfrom napari_what_where import cli, export, pipeline\n"
+        "import sys\nfrom napari_what_where import cli, pipeline\nfrom napari_what_where.files import export\n"
         "write = export.write_eigenvectors\n"
         "def slow(*a, **k):\n    write(*a, **k)\n    print('WRITING', flush=True)\n    import time; time.sleep(60)\n"
         "export.write_eigenvectors = slow\n"

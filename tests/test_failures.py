@@ -7,9 +7,9 @@ import os
 
 import pytest
 
-from napari_what_where.encoding import atomic_path
+from napari_what_where.estimates.resources import NotEnoughMemory
 from napari_what_where.failures import explain
-from napari_what_where.resources import NotEnoughMemory
+from napari_what_where.files.encoding import atomic_path
 
 
 def of_system(number: int, *names: object) -> OSError:

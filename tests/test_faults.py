@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_what_where import encoding, export
 from napari_what_where.failures import explain
-from napari_what_where.pictures import write_picture
+from napari_what_where.files import encoding, export
+from napari_what_where.files.pictures import write_picture
 from napari_what_where.pipeline import Analysis, analyze
 from tests.images import scene
 

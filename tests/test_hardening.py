@@ -23,10 +23,11 @@ from hypothesis import example, given, settings
 from scipy import ndimage
 
 import napari_what_where
-from napari_what_where import export, object_scale
+from napari_what_where.files import export
 from napari_what_where.memory import OutOfMemory
 from napari_what_where.pipeline import Analysis, analyze
 from napari_what_where.progress import Cancelled, Progress
+from napari_what_where.working_plane import object_scale
 from tests.images import scene
 
 PACKAGE = str(Path(napari_what_where.__file__).parent)

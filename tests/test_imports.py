@@ -35,7 +35,7 @@ def run_python(code: str, folder: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("module", ["napari_what_where", "napari_what_where.cli", "napari_what_where.export"])
+@pytest.mark.parametrize("module", ["napari_what_where", "napari_what_where.cli", "napari_what_where.files.export"])
 def test_import_is_light(module, tmp_path):
     loaded = run_python(f"import {module}; {PRINT_LOADED}", tmp_path)
     assert not {*HEAVY, *GUI} & set(loaded.split())

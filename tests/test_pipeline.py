@@ -16,10 +16,10 @@ import napari_what_where as ww
 from napari_what_where.activations.backbone import BackboneInfo
 from napari_what_where.activations.filters import FiltersBackbone
 from napari_what_where.image import PerceptualScale
-from napari_what_where.lazy_channels import LazyChannels
-from napari_what_where.object_scale import plan_plane
 from napari_what_where.pipeline import Analysis, analyze
 from napari_what_where.progress import Cancelled, Progress
+from napari_what_where.working_plane.lazy_channels import LazyChannels
+from napari_what_where.working_plane.object_scale import plan_plane
 
 from .activations.test_backbones import AttentionBackbone
 from .images import DTYPES, REFUSED, scene
@@ -192,7 +192,7 @@ def test_more_vectors_than_tokens_warn_and_are_remarked_on():
 def test_a_small_object_is_looked_for_in_tiles_that_agree_with_the_whole(monkeypatch):
     image = scene((150, 190), channels=3)
     whole = analyze(image, count=6, smallest_object=20)
-    monkeypatch.setattr("napari_what_where.object_scale.plan_plane", partial(plan_plane, tile_side=60))
+    monkeypatch.setattr("napari_what_where.working_plane.object_scale.plan_plane", partial(plan_plane, tile_side=60))
     seen: list[Progress] = []
     tiled = analyze(image, count=6, smallest_object=20, report=seen.append)
     check(tiled, (150, 190), 6)
@@ -211,7 +211,7 @@ def test_a_small_object_is_looked_for_in_tiles_that_agree_with_the_whole(monkeyp
 
 @pytest.mark.parametrize("stage", ["activations", "segments"])
 def test_cancelled_inside_tiles_it_leaves_nothing(monkeypatch, stage):
-    monkeypatch.setattr("napari_what_where.object_scale.plan_plane", partial(plan_plane, tile_side=60))
+    monkeypatch.setattr("napari_what_where.working_plane.object_scale.plan_plane", partial(plan_plane, tile_side=60))
     running = threading.active_count()
 
     def report(progress):

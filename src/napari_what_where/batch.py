@@ -21,13 +21,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from napari_what_where.encoding import leftovers, plain
-from napari_what_where.export import output_paths, parse_formats, save_analysis
 from napari_what_where.failures import explain
-from napari_what_where.filenames import find_images, plan_stems
-from napari_what_where.indexing import Select, format_select
+from napari_what_where.files.encoding import leftovers, plain
+from napari_what_where.files.export import output_paths, parse_formats, save_analysis
+from napari_what_where.files.filenames import find_images, plan_stems
+from napari_what_where.files.indexing import Select, format_select
+from napari_what_where.files.reading import ImageFile, read_plane
 from napari_what_where.progress import Cancelled, Progress, Report, ignore_progress
-from napari_what_where.reading import ImageFile, read_plane
 
 if TYPE_CHECKING:
     from napari_what_where.activations.backbone import Backbone
@@ -43,7 +43,7 @@ class BatchSettings:
     """All that decides the results of an image, ready for JSON: ``BatchSettings(**asdict(settings)) == settings``.
 
     ``segments``: a number or "auto"; ``smallest_object``: diameter in pixels of the image; ``objects``: find them, too;
-    ``formats``: of labels, see :func:`~napari_what_where.export.parse_formats`. The others as
+    ``formats``: of labels, see :func:`~napari_what_where.files.export.parse_formats`. The others as
     :func:`~napari_what_where.analyze` has them. Raises ``ValueError`` for settings that are none.
     """
 
@@ -108,7 +108,7 @@ def run_batch(
         Folder; made if missing.
     settings : BatchSettings
     select, channel_axis
-        What part of each file, see :func:`~napari_what_where.indexing.select_plane`; by default all of it.
+        What part of each file, see :func:`~napari_what_where.files.indexing.select_plane`; by default all of it.
     resume : bool
         Skip files whose results are there, from the same request and the same image. Off, replace all.
     backbone : Backbone, optional

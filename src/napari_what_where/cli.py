@@ -114,13 +114,13 @@ def _diameter(text: str) -> float:
 
 
 def _formats(text: str) -> tuple[str, ...]:
-    from napari_what_where.export import parse_formats
+    from napari_what_where.files.export import parse_formats
 
     return tuple(_checked(parse_formats, text))
 
 
 def _select(text: str) -> Any:
-    from napari_what_where.indexing import parse_select
+    from napari_what_where.files.indexing import parse_select
 
     return _checked(parse_select, text)
 

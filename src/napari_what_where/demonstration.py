@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from napari_what_where.export import save_analysis
-from napari_what_where.pictures import composite, montage, overlay, write_picture
+from napari_what_where.files.export import save_analysis
+from napari_what_where.files.pictures import composite, montage, overlay, write_picture
 from napari_what_where.progress import Report, ignore_progress
 from napari_what_where.samples import load_sample
 

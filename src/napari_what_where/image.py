@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from napari_what_where.grids import area_mean, fit_within
-from napari_what_where.object_scale import WORKING_SIZE
 from napari_what_where.progress import Progress, Report, ignore_progress
+from napari_what_where.working_plane.object_scale import WORKING_SIZE
 
 MAX_DATA_CHANNELS = 6
 """Data images with more channels are projected on this many principal components, so that cost stays bounded."""

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from napari_what_where.activations.types import TokenActivations
     from napari_what_where.affinity.joint import JointAffinity
     from napari_what_where.embedding.types import Embedding
-    from napari_what_where.lazy_channels import LazyChannels
-    from napari_what_where.object_scale import WorkingPlane
     from napari_what_where.segments.tree import RegionTree
+    from napari_what_where.working_plane.lazy_channels import LazyChannels
+    from napari_what_where.working_plane.object_scale import WorkingPlane
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +37,8 @@ class Analysis:
     JSON-ready record of versions, model, options, timings and eigenvalues; ``channels``, (rows, columns, channels)
     float32: the image as it is compared with the embedding, on the working plane, of range about [0, 1]; None where
     edges were not followed. An array, or for a plane in tiles one that is computed where it is read: see
-    :class:`~napari_what_where.lazy_channels.PlaneChannels`. ``what``: the embedding in which kinds are found, where it
-    is another; ``plane``: what was worked on.
+    :class:`~napari_what_where.working_plane.lazy_channels.PlaneChannels`. ``what``: the embedding in which kinds are
+    found, where it is another; ``plane``: what was worked on.
     """
 
     embedding: Embedding
@@ -95,8 +95,8 @@ def analyze(
         Let segments follow the image's edges and colours; else the embedding alone decides.
     smallest_object : float, optional
         Diameter of the smallest objects of interest, in pixels of the image: chooses the plane that is worked on and
-        how many leaves it has, see :func:`~napari_what_where.object_scale.plan_plane`. None: one view of the whole
-        image, at most 1024 pixels a side. More than the longest side of the image counts as that.
+        how many leaves it has, see :func:`~napari_what_where.working_plane.object_scale.plan_plane`. None: one view of
+        the whole image, at most 1024 pixels a side. More than the longest side of the image counts as that.
     scale : PerceptualScale, optional
         One intensity scaling for all images of a stack or collection; by default the image's own.
     report : function of one Progress
@@ -111,8 +111,8 @@ def analyze(
     from napari_what_where.affinity.joint import check_options, joint_affinity
     from napari_what_where.device import resolve_device
     from napari_what_where.embedding.spectral import check_count, check_method, check_seed, spectral_embedding
-    from napari_what_where.object_scale import check_smallest_object, plan_plane
     from napari_what_where.segments.tree import even_image, region_tree
+    from napari_what_where.working_plane.object_scale import check_smallest_object, plan_plane
 
     count, seed, smallest = check_count(count), check_seed(seed), check_smallest_object(smallest_object)
     _check_scale(scale)

@@ -22,7 +22,7 @@ from napari_what_where.activations.filters import (
 )
 from napari_what_where.affinity.cosine import unit_values
 from napari_what_where.image import WORKING_SIZE, PerceptualScale, perceptual_channels, soft_bins
-from napari_what_where.object_scale import plan_plane
+from napari_what_where.working_plane.object_scale import plan_plane
 
 from ..images import scene
 

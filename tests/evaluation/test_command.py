@@ -139,7 +139,7 @@ def test_unknown_measures_are_wrong_usage(data, evaluate, capsys):
 
 
 def test_an_interruption_says_how_to_go_on(data, evaluate, tmp_path, capsys, monkeypatch):
-    from napari_what_where import reading
+    from napari_what_where.files import reading
 
     read = reading.read_image
 

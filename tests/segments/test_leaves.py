@@ -15,7 +15,6 @@ from napari_what_where.activations.filters import FiltersBackbone
 from napari_what_where.affinity.joint import joint_affinity
 from napari_what_where.embedding.spectral import spectral_embedding
 from napari_what_where.image import PerceptualScale
-from napari_what_where.object_scale import Part, Tile, WorkingPlane, plan_plane
 from napari_what_where.progress import Cancelled, Progress
 from napari_what_where.segments.features import Recipe, feature_groups, leaf_strength
 from napari_what_where.segments.gradients import interpolate, interpolate_to, wide_squared_gradient
@@ -23,6 +22,7 @@ from napari_what_where.segments.kinds import node_kinds
 from napari_what_where.segments.leaves import LeafWork, node_means
 from napari_what_where.segments.statistics import node_statistics
 from napari_what_where.segments.tree import even_image, region_tree
+from napari_what_where.working_plane.object_scale import Part, Tile, WorkingPlane, plan_plane
 
 from ..images import scene
 from .helpers import all_connected, random_embedding

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.measure import label
 
-from napari_what_where.object_scale import WorkingPlane
 from napari_what_where.segments.seams import join_seams
 from napari_what_where.segments.superpixels import waterpixels
+from napari_what_where.working_plane.object_scale import WorkingPlane
 
 from .helpers import all_connected
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_what_where import recovery
+from napari_what_where.files import recovery
 from napari_what_where.widgets import watching
 from napari_what_where.widgets.autosaving import Autosaver
 from napari_what_where.widgets.recovering import RecoveryBar, describe, offer_recovery

@@ -201,8 +201,8 @@ def test_the_planes_of_an_axis_on_screen_cannot_be_run(driver, frames):
 
 def test_of_a_large_pyramid_no_finer_level_is_read_than_is_needed(driver, picture, monkeypatch):
     """A small pyramid taken for a large one; its finest level fails when it is read."""
-    from napari_what_where import object_scale
     from napari_what_where.widgets import source
+    from napari_what_where.working_plane import object_scale
 
     monkeypatch.setattr(source, "FULL_SIZE", 64 * 96 - 1)
     monkeypatch.setattr(source, "plan_plane", lambda shape, size: object_scale.plan_plane((16, 24), None))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_what_where import resources
+from napari_what_where.estimates import resources
 from napari_what_where.memory import OutOfMemory
 from napari_what_where.widgets import estimating
 
@@ -26,7 +26,7 @@ def test_what_a_run_takes_is_said_before_it_starts(driver, picture, qtbot):
 def test_what_cannot_fit_is_refused_with_what_would(driver, large, monkeypatch):
     driver.viewer.add_image(large)
     driver.panel.inputs.size.set_pixels(24)
-    needed = driver.dock.estimator.of(driver.dock.find_source(), driver.panel.settings()).bytes
+    needed = driver.dock.estimator.of(driver.dock.chooser.find_source(), driver.panel.settings()).bytes
     monkeypatch.setattr(resources, "free_memory", lambda device="cpu": int(0.6 * needed))
     driver.run()
     assert driver.dock.task is None

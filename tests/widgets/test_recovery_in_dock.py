@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_what_where import recovery
+from napari_what_where.files import recovery
 from napari_what_where.widgets import watching
 from tests.widgets.test_objects_and_background import click
 
@@ -18,8 +18,8 @@ def folder(tmp_path, monkeypatch):
 
 
 def kept(driver) -> list[np.ndarray]:
-    driver.dock.autosaver.flush()
-    return [np.load(file)["labels"] for file in sorted(driver.dock.autosaver.session.glob("*.npz"))]
+    driver.dock.keeper.autosaver.flush()
+    return [np.load(file)["labels"] for file in sorted(driver.dock.keeper.autosaver.session.glob("*.npz"))]
 
 
 def test_our_own_segments_are_not_kept_but_edits_are(driver, picture):
@@ -66,10 +66,10 @@ def test_edits_left_behind_are_offered_in_the_dock(make_napari_viewer, qtbot, pi
     first.run()
     first.segments.paint((10, 10), 77)
     edited, place = first.segments.data.copy(), first.segments.data_to_world((5, 6))
-    first.dock.autosaver.close()  # as when the window goes
+    first.dock.keeper.autosaver.close()  # as when the window goes
 
     second = Driver(make_napari_viewer(), qtbot)
-    bar = second.dock.recovery
+    bar = second.dock.keeper.recovery
     qtbot.waitUntil(lambda: not bar.isHidden())
     assert "quarters segments (what)" in bar.text.text()
     bar.restore.click()
@@ -86,7 +86,7 @@ def test_edits_made_after_the_dock_was_closed_are_kept(make_napari_viewer, qtbot
     driver = Driver(make_napari_viewer(show=True), qtbot)
     driver.viewer.add_image(picture)
     driver.run()
-    layer, autosaver = driver.segments, driver.dock.autosaver
+    layer, autosaver = driver.segments, driver.dock.keeper.autosaver
     driver.viewer.window.remove_dock_widget(driver.dock)
     qtbot.wait(50)
     layer.paint((10, 10), 77)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_what_where.progress import Progress
-from napari_what_where.widgets.dock import NO_IMAGE
+from napari_what_where.widgets.choosing import NO_IMAGE
 
 
 def layer_states(viewer):

@@ -9,8 +9,8 @@ from typing import Any
 
 from napari_what_where.activations.types import TokenActivations
 from napari_what_where.image import PerceptualScale
-from napari_what_where.object_scale import WorkingPlane
 from napari_what_where.progress import Report, ignore_progress
+from napari_what_where.working_plane.object_scale import WorkingPlane
 
 PATHWAYS = ("what", "where", "both")
 

@@ -14,10 +14,10 @@ from napari_what_where.activations.backbone import Backbone, BackboneInfo
 from napari_what_where.activations.types import Grid, TokenActivations
 from napari_what_where.grids import apply_weights, area_mean, fit_within, mean_weights
 from napari_what_where.image import PerceptualScale, check_image, soft_bins, working_channels
-from napari_what_where.lazy_channels import LazyChannels
-from napari_what_where.object_scale import WORKING_SIZE, Tile, WorkingPlane
 from napari_what_where.progress import Progress, Report, checkpoint, ignore_progress
-from napari_what_where.tiling import map_tiles
+from napari_what_where.working_plane.lazy_channels import LazyChannels
+from napari_what_where.working_plane.object_scale import WORKING_SIZE, Tile, WorkingPlane
+from napari_what_where.working_plane.tiling import map_tiles
 
 FINEST_TOKENS = 128 * 128
 COLOUR_BINS = 8

@@ -131,7 +131,7 @@ def _finish(dataset: DataSet, segmenter: Segmenter, evaluation: Evaluation, opti
     """Summarise, print and write."""
     from napari_what_where.evaluation.run import versions
     from napari_what_where.evaluation.summary import figures, summarise, table
-    from napari_what_where.export import atomic_path, write_provenance
+    from napari_what_where.files.export import atomic_path, write_provenance
 
     records, measures = evaluation.records, evaluation.measures
     summary = summarise(records, measures)

@@ -72,7 +72,7 @@ def evaluate(
     each image that could not be measured. Raises as :func:`choose_measures`.
     """
     from napari_what_where.evaluation.scoring import measure_sample
-    from napari_what_where.export import write_provenance
+    from napari_what_where.files.export import write_provenance
 
     evaluation = Evaluation(choose_measures(dataset, segmenter, measures))
     samples = list(dataset.samples)[:limit]

@@ -67,8 +67,8 @@ class Analyses:
 
     def segment(self, sample: Sample, report: Report) -> Candidate:
         from napari_what_where.evaluation.hierarchies import from_tree
+        from napari_what_where.files.reading import read_image
         from napari_what_where.pipeline import analyze
-        from napari_what_where.reading import read_image
 
         analysis = analyze(
             read_image(sample.image).pixels,

@@ -11,7 +11,6 @@ import numpy as np
 
 from napari_what_where.embedding.types import Embedding
 from napari_what_where.image import soft_bins
-from napari_what_where.object_scale import Part
 from napari_what_where.progress import Progress, Report, ignore_progress
 from napari_what_where.segments.coordinates import embedding_coordinates
 from napari_what_where.segments.gradients import (
@@ -21,6 +20,7 @@ from napari_what_where.segments.gradients import (
     squared_gradient,
     wide_squared_gradient,
 )
+from napari_what_where.working_plane.object_scale import Part
 
 BINS = 8
 CONTRASTS = (1e-3, 0.2)

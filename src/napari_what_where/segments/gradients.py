@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_what_where.grids import apply_weights, mean_weights
-from napari_what_where.object_scale import Part, Tile
+from napari_what_where.working_plane.object_scale import Part, Tile
 
 COARSE_SIDE = 5.0
 """Pixels to a leaf's side on the plane where wide gradients are taken: more would add cost, not detail."""

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from napari_what_where.embedding.types import Embedding
-from napari_what_where.lazy_channels import PlaneChannels
-from napari_what_where.object_scale import Part, Tile, WorkingPlane
 from napari_what_where.progress import Progress, Report, checkpoint, ignore_progress
 from napari_what_where.segments.coordinates import embedding_coordinates
 from napari_what_where.segments.features import (
@@ -23,7 +21,9 @@ from napari_what_where.segments.gradients import interpolate_to
 from napari_what_where.segments.graph import LeafSums, RegionGraph, collect_graph, leaf_sums
 from napari_what_where.segments.seams import join_seams
 from napari_what_where.segments.superpixels import waterpixels_part
-from napari_what_where.tiling import map_tiles
+from napari_what_where.working_plane.lazy_channels import PlaneChannels
+from napari_what_where.working_plane.object_scale import Part, Tile, WorkingPlane
+from napari_what_where.working_plane.tiling import map_tiles
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from napari_what_where.object_scale import Tile
-from napari_what_where.tiling import map_tiles
+from napari_what_where.working_plane.object_scale import Tile
+from napari_what_where.working_plane.tiling import map_tiles
 
 
 class _Pieces(NamedTuple):
@@ -33,7 +33,7 @@ def join_seams(leaves: np.ndarray, tiles: Sequence[Tile], report: Callable[[floa
         Each tile's pieces of a leaf may be any.
     tiles : sequence of Tile
         That cover the plane once, such that seams run through all of it, as
-        :attr:`~napari_what_where.object_scale.WorkingPlane.tiles` do.
+        :attr:`~napari_what_where.working_plane.object_scale.WorkingPlane.tiles` do.
     report : function of the share that is done
         May raise.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_what_where.grids import lattice
-from napari_what_where.object_scale import Part
+from napari_what_where.working_plane.object_scale import Part
 
 
 def waterpixels(strength: np.ndarray, count: int, regularity: float) -> np.ndarray:

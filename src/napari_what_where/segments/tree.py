@@ -10,8 +10,6 @@ import numpy as np
 
 from napari_what_where.embedding.types import Embedding
 from napari_what_where.image import PerceptualScale, check_image, working_channels
-from napari_what_where.lazy_channels import LazyChannels
-from napari_what_where.object_scale import WorkingPlane, plan_plane
 from napari_what_where.progress import Progress, Report, checkpoints, ignore_progress
 from napari_what_where.segments.consensus import merge_leaves
 from napari_what_where.segments.features import Recipe, even_channels
@@ -21,6 +19,8 @@ from napari_what_where.segments.leaves import LeafWork, node_means
 from napari_what_where.segments.lookup import look_up
 from napari_what_where.segments.statistics import NodeStatistics, node_statistics
 from napari_what_where.segments.superpixels import enlarge
+from napari_what_where.working_plane.lazy_channels import LazyChannels
+from napari_what_where.working_plane.object_scale import WorkingPlane, plan_plane
 
 AUTO_RANGE = (2, 100)
 """Fewest and most regions that ``"auto"`` answers."""
@@ -208,7 +208,8 @@ def even_image(
 ) -> np.ndarray | LazyChannels:
     """A checked image as regions are compared in it, on its working plane: (rows, columns, channels) float32.
 
-    An array, or, where the plane is worked on in tiles, :class:`~napari_what_where.lazy_channels.LazyChannels`.
+    An array, or, where the plane is worked on in tiles,
+    :class:`~napari_what_where.working_plane.lazy_channels.LazyChannels`.
     """
     plane = plane or plan_plane((pixels.shape[0], pixels.shape[1]))
     if len(plane.tiles) > 1:
@@ -254,7 +255,7 @@ def region_tree(
     channels : (rows, columns, channels) float32, optional
         The image as :func:`even_image` gives it on that plane, where the caller has it already.
     plane : WorkingPlane, optional
-        On which to work, see :func:`~napari_what_where.object_scale.plan_plane`; by default one view of the image.
+        On which to work, see :func:`~napari_what_where.working_plane.object_scale.plan_plane`; by default one view.
 
     Raises
     ------

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
-from napari_what_where import recovery
 from napari_what_where.failures import explain
+from napari_what_where.files import recovery
 from napari_what_where.widgets.watching import COPIED_BYTES, LATEST_SECONDS, Look, Watched, layer_attributes
 
 if TYPE_CHECKING:

@@ -4,39 +4,34 @@ from __future__ import annotations
 
 import time
 import traceback
-import weakref
 from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_what_where.activations.registry import backbone_info
+from napari_what_where.estimates.resources import Estimate, remember_speed
 from napari_what_where.failures import explain
 from napari_what_where.progress import Report
-from napari_what_where.resources import Estimate, remember_speed
-from napari_what_where.widgets.autosaving import Autosaver
 from napari_what_where.widgets.background import BackgroundPicker
+from napari_what_where.widgets.choosing import Chooser
 from napari_what_where.widgets.estimating import Estimator
 from napari_what_where.widgets.exporting import Exporter
 from napari_what_where.widgets.findings import find_all_objects, other_trees
 from napari_what_where.widgets.handoff import Handoff
+from napari_what_where.widgets.keeping import Keeper
 from napari_what_where.widgets.panel import Panel
-from napari_what_where.widgets.parts import part_in_shapes, part_on_screen
 from napari_what_where.widgets.picking import CanvasPicker
-from napari_what_where.widgets.recovering import offer_recovery
-from napari_what_where.widgets.results import METADATA_KEY
 from napari_what_where.widgets.session import OBJECTS, Session, prepare
-from napari_what_where.widgets.source import Source, Use, check_together, source_of
+from napari_what_where.widgets.source import Source
 from napari_what_where.widgets.task import Task
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 _POLL_MS = 50
-NO_IMAGE = "Open an image first: File ▸ Open File(s), or File ▸ Open Sample ▸ What & Where."
-
 STILL_RUNNING = "Still running; press Cancel first."
 MUCH_MORE = 2
 """So many times the pixels of one view take long enough for the view to be shown first."""
@@ -55,27 +50,21 @@ class WhatWhereDock(QWidget):
         # Through napari's proxy a layer is never identical with itself; only public attributes are used.
         self.viewer: Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.panel = Panel(self)
-        self.autosaver = Autosaver(self.viewer)
-        self.autosaver.setParent(self)  # so that it goes with the window, with all that it listens to
-        self.session = Session(self.viewer, on_written=self._on_written)
+        self.keeper = Keeper(self)
+        self.session = Session(self.viewer, on_written=self.keeper.note)
         self.picker = CanvasPicker(self.viewer)
         self.exporter = Exporter(self)
         self.handoff = Handoff(self)
         self.background = BackgroundPicker(self)
         self.estimator = Estimator(self)
+        self.chooser = Chooser(self)
         self.task: Task | None = None
         self._next: Callable[[], None] | None = None
         self.details = ""
         self._timer = QTimer(self)
         self._timer.setInterval(_POLL_MS)
         self._timer.timeout.connect(self._show_progress)
-        # Weak: a window that its own dock holds would never go.
-        self._window: weakref.ref[QWidget] | None = None
         self._connect_panel()
-        self._connect_viewer()
-        self.recovery = offer_recovery(self.viewer, self.autosaver, self)
-        self.panel.notices.addWidget(self.recovery)
-        self.autosaver.failed.connect(self._tell_trouble)
         _warm_up()
 
     # Settings and layers
@@ -97,86 +86,12 @@ class WhatWhereDock(QWidget):
         panel.folder.clicked.connect(self.handoff.ask)
         panel.copy_details.clicked.connect(lambda: QApplication.clipboard().setText(self.details))
         panel.model.currentTextChanged.connect(self._describe_model)
-        panel.inputs.size.draw.toggled.connect(self._measure)
         self._describe_model(panel.model.currentText())
-
-    def _connect_viewer(self) -> None:
-        layers = self.viewer.layers
-        for event in (layers.events.inserted, layers.events.removed, layers.events.reordered):
-            event.connect(self._refresh_images)
-        layers.events.inserted.connect(self._follow_layer)
-        for layer in layers:
-            self._follow(layer)
-        layers.selection.events.changed.connect(self._refresh_images)
-        layers.selection.events.active.connect(self._follow_selection)
-        self._refresh_images()
-        self._follow_selection()
-
-    def _follow_layer(self, event: Any) -> None:
-        self._follow(event.value)
-
-    def _follow(self, layer: Any) -> None:
-        for event in (layer.events.name, layer.events.axis_labels, layer.events.units, layer.events.scale):
-            event.connect(self._refresh_images)
-
-    def _refresh_images(self, event: Any = None) -> None:
-        images = _images(self.viewer)
-        chosen = [layer for layer in images if layer in self.viewer.layers.selection]
-        try:
-            check_together(chosen or images[:1])
-        except (ValueError, IndexError):
-            chosen = []
-        self.panel.inputs.offer(images, tuple(chosen))
-        self.estimator.refresh_soon()
-
-    def _follow_selection(self, event: Any = None) -> None:
-        active = self.viewer.layers.selection.active
-        if active is not None:
-            self.panel.choose_image(active)
 
     def _describe_model(self, name: str) -> None:
         self.panel.show_model(backbone_info(name))
 
-    def _measure(self, wanted: bool) -> None:
-        """Let the user draw the smallest object on the image."""
-        layer, draw = self.panel.image_layer(), self.panel.inputs.size.draw
-        if not wanted:
-            self.picker.stop()
-            return
-        if layer is None:
-            draw.setChecked(False)
-            self.panel.say(NO_IMAGE, problem=True)
-            return
-        self.panel.background.setChecked(False)
-
-        def take(pixels: float) -> None:
-            draw.setChecked(False)
-            if pixels >= 1:
-                self.panel.inputs.size.set_pixels(pixels)
-            self.panel.say(f"The smallest object is {pixels:.0f} px across." if pixels >= 1 else "Drag over it.")
-
-        self.panel.say("Press at one end of the smallest thing you care about, and drag to the other.")
-        self.picker.measure(layer, take)
-
     # Running
-
-    def find_source(self) -> Source:
-        """What is chosen to run on. Raises ``ValueError``, in words, where that cannot be."""
-        inputs = self.panel.inputs
-        layers = inputs.layers()
-        if not layers or any(layer not in self.viewer.layers for layer in layers):
-            raise ValueError(NO_IMAGE)
-        channel_axis, planes = inputs.channels.currentData(), inputs.planes.currentData()
-        plane_axis, linked = planes or (None, False)
-        find_part = {"screen": part_on_screen, "shape": part_in_shapes}.get(inputs.part.currentData())
-        part = None if find_part is None else find_part(self.viewer, layers[0], channel_axis)
-        return source_of(self.viewer, layers, Use(channel_axis, plane_axis, linked, part, inputs.size.pixels))
-
-    def settings_for(self, source: Source) -> dict[str, Any]:
-        """The options of ``analyze``, in the pixels of the source."""
-        settings = self.panel.settings()
-        size = settings["smallest_object"]
-        return settings | {"smallest_object": None if size is None else size / source.factor}
 
     def start(self) -> None:
         """Analyse the chosen image with the current settings."""
@@ -184,11 +99,11 @@ class WhatWhereDock(QWidget):
             self.panel.say(STILL_RUNNING)
             return
         try:
-            source = self.find_source()
+            source = self.chooser.find_source()
         except ValueError as problem:
             self.panel.say(str(problem), problem=True)
             return
-        settings = self.settings_for(source)
+        settings = self.chooser.settings_for(source)
         estimate = self.estimator.of(source, settings)
         if not self.estimator.refuse(estimate, source):
             self._run(source, settings, estimate)
@@ -234,48 +149,11 @@ class WhatWhereDock(QWidget):
             self.task.cancel()
             self.panel.say("Cancelling …")
 
-    def showEvent(self, event: Any) -> None:
-        """Once there is a window, its closing is watched for: results would have nowhere to go."""
-        super().showEvent(event)
-        self._watch_window()
-
-    def eventFilter(self, watched: Any, event: Any) -> bool:
-        """Stop what is running, and save what is not saved yet, when the window or the dock is closed."""
-        if event.type() in (QEvent.Type.Close, QEvent.Type.DeferredDelete):
-            self._stop()
-            self.autosaver.flush()
-            if watched is self and event.type() == QEvent.Type.DeferredDelete:
-                self._leave_autosaver()
-        return bool(super().eventFilter(watched, event))
-
-    def _watch_window(self) -> None:
-        window = _main_window(self)
-        self._window = weakref.ref(window)
-        for watched in (self, window):
-            watched.installEventFilter(self)  # once is enough; more often does no harm
-
-    def _leave_autosaver(self) -> None:
-        """Without the dock, edits of its layers are saved as long as the window is there."""
-        window = None if self._window is None else self._window()
-        if window is not None and window is not self and window.isVisible():
-            self.autosaver.setParent(window)
-        else:
-            self.autosaver.close()
-
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Stop all that runs: what it would find has nowhere to go."""
         self.handoff.stop()
         if self.task is not None:
             self.task.cancel()
-
-    def _tell_trouble(self, said: str) -> None:
-        self.panel.say(said, problem=True)
-
-    def _on_written(self, layer: Any, *, new: bool, edited: bool) -> None:
-        """We wrote a Labels layer; ``edited``: with what the user said of it in it."""
-        if new:
-            self.autosaver.watch(layer)
-        elif not edited:
-            self.autosaver.accept(layer)
 
     def begin(
         self,
@@ -292,7 +170,7 @@ class WhatWhereDock(QWidget):
         ``on_failure`` is given the exception and a sentence about it, and answers whether it has told the user;
         ``quiet`` leaves on the panel what was said before.
         """
-        self._watch_window()
+        self.keeper.watch_window()
         self.panel.set_busy(True)
         self.panel.cancel.setEnabled(cancellable)
         if not quiet:
@@ -430,21 +308,6 @@ class WhatWhereDock(QWidget):
     def export(self, name: str) -> None:
         """Write the labels as they are now, edits included, with eigenvectors and provenance beside them."""
         self.exporter.export(name)
-
-
-def _main_window(widget: QWidget) -> QWidget:
-    """The main window that a dock belongs to, also while it floats."""
-    ancestor = widget
-    while ancestor.parentWidget() is not None:
-        ancestor = ancestor.parentWidget()
-    return ancestor
-
-
-def _images(viewer: Viewer) -> list[Any]:
-    from napari.layers import Image
-
-    # Our own eigenvectors and composites are results, not images to analyse.
-    return [layer for layer in viewer.layers if isinstance(layer, Image) and METADATA_KEY not in layer.metadata]
 
 
 def _warm_up() -> None:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 
+from napari_what_where.estimates.resources import Estimate, NotEnoughMemory, check_fits, estimate_run, smaller_settings
 from napari_what_where.memory import OutOfMemory
-from napari_what_where.resources import Estimate, NotEnoughMemory, check_fits, estimate_run, smaller_settings
 
 if TYPE_CHECKING:
     from napari_what_where.widgets.dock import WhatWhereDock
@@ -91,8 +91,8 @@ class Estimator:
     def _refresh(self) -> None:
         dock = self._dock
         try:
-            source = dock.find_source()
-            estimate = self.of(source, dock.settings_for(source))
+            source = dock.chooser.find_source()
+            estimate = self.of(source, dock.chooser.settings_for(source))
         except (ValueError, TypeError):  # what is wrong is said when Run is pressed
             dock.panel.estimate.setText("")
             return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
-from napari_what_where.export import FORMATS, output_paths, save_analysis
+from napari_what_where.files.export import FORMATS, output_paths, save_analysis
 from napari_what_where.progress import Report
 from napari_what_where.widgets.findings import Findings, resized
 from napari_what_where.widgets.results import collect
@@ -51,13 +51,13 @@ class Exporter:
         if layer is None or made is None or dock.task is not None:
             dock.panel.say(NO_SEGMENTS if dock.task is None else "Still running; export when it is done.", problem=True)
             return
-        labels, changes = np.array(layer.data), dock.autosaver.changes(layer)
+        labels, changes = np.array(layer.data), dock.keeper.autosaver.changes(layer)
 
         def work(report: Report) -> list[Path]:
             return export_labels(*made, labels, name)
 
         def finish(paths: list[Path]) -> None:
-            dock.autosaver.exported(layer, changes)
+            dock.keeper.autosaver.exported(layer, changes)
             dock.panel.say("Wrote " + ", ".join(path.name for path in paths) + f" in {paths[0].parent}.")
 
         dock.begin(work, finish, what="The export", cancellable=False)
@@ -121,7 +121,7 @@ def export_labels(findings: Findings, what: str, data: np.ndarray, name: str) ->
     if source.plane_axis is not None:
         units = [source.unit_name(axis) or "pixel" for axis in (source.plane_axis, *source.axes)]
         label = source.axis_labels[source.plane_axis].strip().lower()
-        from napari_what_where.export_planes import save_planes
+        from napari_what_where.files.export_planes import save_planes
 
         return save_planes(
             findings.analyses,

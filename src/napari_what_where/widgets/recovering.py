@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_what_where import recovery
 from napari_what_where.failures import explain
+from napari_what_where.files import recovery
 
 if TYPE_CHECKING:
     from napari.layers import Labels

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_what_where.pictures import composite
+from napari_what_where.files.pictures import composite
 from napari_what_where.pipeline import Analysis
 from napari_what_where.widgets.source import Source
 

@@ -90,7 +90,7 @@ def command_gives_same(analyses: Sequence[Analysis], source: Source) -> bool:
     if source.path is None or source.plane_axis is not None or source.outline is not None:
         return False
     try:
-        from napari_what_where.reading import read_plane
+        from napari_what_where.files.reading import read_plane
 
         image = read_plane(*command_parts(source))
         described = describe_image(check_image(image.pixels))

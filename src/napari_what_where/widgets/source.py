@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_what_where.image import composite_alpha, data_channels
-from napari_what_where.object_scale import plan_plane
+from napari_what_where.working_plane.object_scale import plan_plane
 
 if TYPE_CHECKING:
     from napari.layers import Image

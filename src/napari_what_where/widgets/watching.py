@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_what_where import recovery
+from napari_what_where.files import recovery
 from napari_what_where.widgets.results import shear_matrix
 
 if TYPE_CHECKING:

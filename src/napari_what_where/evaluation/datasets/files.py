@@ -25,7 +25,7 @@ def read_label_image(path: Path) -> np.ndarray:
     """
     from PIL import Image
 
-    from napari_what_where.reading import read_image
+    from napari_what_where.files.reading import read_image
 
     palette = False
     if path.suffix.lower() in (".png", ".gif", ".bmp") and path.exists():

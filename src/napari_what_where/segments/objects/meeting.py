@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from napari_what_where.object_scale import Tile
 from napari_what_where.segments.objects.whole import TILED, typical_radius
-from napari_what_where.tiling import map_tiles
+from napari_what_where.working_plane.object_scale import Tile
+from napari_what_where.working_plane.tiling import map_tiles
 
 REACH = 4
 """Radii beyond which nothing changes where objects meet."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_what_where.object_scale import VIEW_LEAVES
 from napari_what_where.progress import checkpoint
 from napari_what_where.segments.clusters import kmeans
+from napari_what_where.working_plane.object_scale import VIEW_LEAVES
 
 CLUSTERS = range(2, 10)
 """Numbers of clusters whose components are candidates (Zhang, Yunis & Maire 2024, section 4.3)."""

@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from napari_what_where.embedding.types import Embedding
-from napari_what_where.lazy_channels import PlaneChannels
-from napari_what_where.object_scale import VIEW_LEAVES, Part, Tile
 from napari_what_where.progress import checkpoint
 from napari_what_where.segments.coordinates import embedding_coordinates
 from napari_what_where.segments.gradients import interpolate_to
@@ -16,6 +14,8 @@ from napari_what_where.segments.objects.members import component_members, node_m
 from napari_what_where.segments.objects.selection import best_disjoint, suppress
 from napari_what_where.segments.objects.shapes import RING, Bounds, distinctness, solidity
 from napari_what_where.segments.objects.tiled import LARGE, core_tiles
+from napari_what_where.working_plane.lazy_channels import PlaneChannels
+from napari_what_where.working_plane.object_scale import VIEW_LEAVES, Part, Tile
 
 DIMENSIONS = 6
 COARSE = 300

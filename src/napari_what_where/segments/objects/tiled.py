@@ -9,15 +9,15 @@ from typing import NamedTuple
 import numpy as np
 
 from napari_what_where.grids import area_mean
-from napari_what_where.lazy_channels import PlaneChannels
-from napari_what_where.object_scale import Tile
 from napari_what_where.progress import Progress, Report, checkpoint
 from napari_what_where.segments.objects.basins import MOST_BASINS, noise_level
 from napari_what_where.segments.objects.crowds import DEPTH, basin_candidates
 from napari_what_where.segments.objects.meeting import meet_by_tiles
 from napari_what_where.segments.objects.shapes import Bounds, Candidate, box_of
 from napari_what_where.segments.objects.whole import CROWD, DOUBT, half_shape, mean_standing
-from napari_what_where.tiling import map_tiles
+from napari_what_where.working_plane.lazy_channels import PlaneChannels
+from napari_what_where.working_plane.object_scale import Tile
+from napari_what_where.working_plane.tiling import map_tiles
 
 LARGE = 2**21
 """Planes of more pixels are worked on tile by tile."""

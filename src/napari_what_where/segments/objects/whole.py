@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from napari_what_where.grids import area_mean
-from napari_what_where.lazy_channels import PlaneChannels
 from napari_what_where.progress import Progress, Report
 from napari_what_where.segments.objects.crowds import basin_candidates
 from napari_what_where.segments.objects.shapes import Bounds, Candidate
+from napari_what_where.working_plane.lazy_channels import PlaneChannels
 
 CROWD = 0.39
 """Small objects make the image if on average they stand apart this well. Measured: six plates of nuclei, two of other

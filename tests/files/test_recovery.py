@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays, integer_dtypes, unsigned_integer_dtypes
 
-from napari_what_where import recovery
-from napari_what_where.ownership import is_alive, owner_name
+from napari_what_where.files import recovery
+from napari_what_where.files.ownership import is_alive, owner_name
 
 PLACE = {"scale": [2.0, 0.5], "units": ["pixel", "micrometer"], "metadata": {"made_by": "a test"}}
 
@@ -224,7 +224,7 @@ def test_who_is_alive():
 
 SAVE_FOREVER = """
 import itertools, numpy as np
-from napari_what_where import recovery
+from napari_what_where.files import recovery
 session = recovery.open_session()
 for number in itertools.count(1):
     labels = np.full((300, 300), number, np.int32)

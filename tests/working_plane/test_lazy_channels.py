@@ -7,9 +7,9 @@ import pytest
 
 from napari_what_where.grids import fit_within
 from napari_what_where.image import PerceptualScale, check_image, working_channels
-from napari_what_where.lazy_channels import LazyChannels, PlaneChannels
+from napari_what_where.working_plane.lazy_channels import LazyChannels, PlaneChannels
 
-from .images import DTYPES, scene
+from ..images import DTYPES, scene
 
 WINDOWS = [np.s_[:, :], np.s_[3:17, 5:6], np.s_[-4:, :9], np.s_[10:11, 20:]]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_what_where.indexing import format_select, parse_select, select_plane
+from napari_what_where.files.indexing import format_select, parse_select, select_plane
 
 bounds = st.none() | st.integers(-20, 20)
 steps = st.none() | st.integers(-3, 3).filter(bool)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_what_where.encoding import atomic_paths, write_imagej
-from napari_what_where.export import output_paths, write_labels, write_provenance
+from napari_what_where.files.encoding import atomic_paths, write_imagej
+from napari_what_where.files.export import output_paths, write_labels, write_provenance
 
 if TYPE_CHECKING:
     from napari_what_where.pipeline import Analysis
@@ -40,7 +40,7 @@ def save_planes(
     record : more for the JSON, beside each plane's provenance.
 
     The eigenvectors become a float32 stack of (planes, count, rows, columns) on the token grid. Raises what
-    :func:`~napari_what_where.export.write_labels` raises; files of the same names are replaced.
+    :func:`~napari_what_where.files.export.write_labels` raises; files of the same names are replaced.
     """
     paths = output_paths(folder, stem)
     if labels_name is not None:

@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_what_where.encoding import atomic_path, plain
-from napari_what_where.ownership import is_alive, owner_name
+from napari_what_where.files.encoding import atomic_path, plain
+from napari_what_where.files.ownership import is_alive, owner_name
 
 FOLDER_VARIABLE = "WHAT_WHERE_RECOVERY"
 """Environment variable: a folder to keep entries in, instead of the user's data folder."""

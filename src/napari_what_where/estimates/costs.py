@@ -11,8 +11,8 @@ import numpy as np
 from napari_what_where.activations.filters import FILTER_REACH, TOKEN_REACH, TokenPlane, token_plane, token_side
 from napari_what_where.grids import fit_within
 from napari_what_where.image import MAX_DATA_CHANNELS
-from napari_what_where.object_scale import WORKING_SIZE, WorkingPlane
-from napari_what_where.tiling import MOST_THREADS
+from napari_what_where.working_plane.object_scale import WORKING_SIZE, WorkingPlane
+from napari_what_where.working_plane.tiling import MOST_THREADS
 
 MEGA = 1e6
 HALO_LEAVES = 7

@@ -12,9 +12,8 @@ import pytest
 import torch
 from hypothesis import given
 
-from napari_what_where import resources, speed
-from napari_what_where.memory import OutOfMemory
-from napari_what_where.resources import (
+from napari_what_where.estimates import resources, speed
+from napari_what_where.estimates.resources import (
     Estimate,
     NotEnoughMemory,
     check_fits,
@@ -23,6 +22,7 @@ from napari_what_where.resources import (
     remember_speed,
     smaller_settings,
 )
+from napari_what_where.memory import OutOfMemory
 
 SIDES = st.integers(2, 40_000)
 SETTINGS = st.fixed_dictionaries(
@@ -68,7 +68,7 @@ def test_more_work_is_never_estimated_as_less(shape, settings):
 
 @given(shape=st.tuples(SIDES, SIDES), settings=SETTINGS)
 def test_the_plane_is_the_one_that_is_worked_on(shape, settings):
-    from napari_what_where.object_scale import plan_plane
+    from napari_what_where.working_plane.object_scale import plan_plane
 
     plane = plan_plane(shape, settings["smallest_object"])
     assert estimate(shape, **settings).working == plane.shape
@@ -85,7 +85,7 @@ def test_a_large_plane_in_tiles_needs_less_than_one_as_large_as_a_whole():
 
 CODE = """
 import sys, time
-from napari_what_where.resources import check_fits, estimate_run
+from napari_what_where.estimates.resources import check_fits, estimate_run
 start = time.perf_counter()
 check_fits(estimate_run((20000, 20000), "uint16", smallest_object=10), available=10**12)
 assert time.perf_counter() - start < 0.5

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_what_where.encoding import atomic_path
+from napari_what_where.files.encoding import atomic_path
 
 _BLUE, _WHITE, _RED = np.array([(33, 102, 172), (247, 247, 247), (178, 24, 43)], dtype=np.float32)
 

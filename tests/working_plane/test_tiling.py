@@ -8,7 +8,7 @@ import time
 import pytest
 
 from napari_what_where.progress import Cancelled, checkpoint
-from napari_what_where.tiling import map_tiles
+from napari_what_where.working_plane.tiling import map_tiles
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7])

@@ -7,8 +7,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_what_where.export import write_labels
-from napari_what_where.reading import read_array, read_image, read_plane
+from napari_what_where.files.export import write_labels
+from napari_what_where.files.reading import read_array, read_image, read_plane
 
 
 @pytest.mark.parametrize("shape", [(5, 6), (5, 6, 3), (5, 6, 4)])

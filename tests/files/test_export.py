@@ -15,8 +15,8 @@ import tifffile
 from hypothesis import given
 from PIL import Image
 
-from napari_what_where import export
 from napari_what_where.embedding.types import Embedding
+from napari_what_where.files import export
 
 INTEGERS = st.sampled_from([np.uint8, np.uint16, np.uint32, np.uint64, np.int16, np.int32, np.int64])
 SHAPES = arrays.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from napari_what_where.indexing import Select, full_index, select_plane
+from napari_what_where.files.indexing import Select, full_index, select_plane
 
 if TYPE_CHECKING:
     import tifffile
@@ -72,7 +72,7 @@ def read_plane(
 ) -> ImageFile:
     """What :func:`read_image` reads, or, told which part, that part of :func:`read_array`.
 
-    See :func:`~napari_what_where.indexing.select_plane`. The size of a pixel stays with planes along the rows and
+    See :func:`~napari_what_where.files.indexing.select_plane`. The size of a pixel stays with planes along the rows and
     columns of the file. Raises what these three raise.
     """
     if select is None and channel_axis is None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_what_where.export import output_paths
-from napari_what_where.filenames import find_images, plan_stems
+from napari_what_where.files.export import output_paths
+from napari_what_where.files.filenames import find_images, plan_stems
 
 
 def test_images_come_in_natural_order_without_what_is_none_or_ours(tmp_path):

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_what_where.encoding import atomic_path, atomic_paths, label_dtype, per_axis, plain, write_imagej, write_png
+from napari_what_where.files.encoding import (
+    atomic_path,
+    atomic_paths,
+    label_dtype,
+    per_axis,
+    plain,
+    write_imagej,
+    write_png,
+)
 
 if TYPE_CHECKING:
     from napari_what_where.pipeline import Analysis

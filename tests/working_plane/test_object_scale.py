@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from napari_what_where.grids import lattice
-from napari_what_where.object_scale import (
+from napari_what_where.working_plane.object_scale import (
     FEWEST_LEAVES,
     MOST_LEAVES,
     MOST_PIXELS,

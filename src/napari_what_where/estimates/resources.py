@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_what_where.costs import (
+from napari_what_where.estimates.costs import (
     Job,
     device_bytes,
     kept_bytes,
@@ -18,9 +18,9 @@ from napari_what_where.costs import (
     seconds_of,
     seconds_of_objects,
 )
+from napari_what_where.estimates.speed import known_speed, learn_speed
 from napari_what_where.memory import MemoryProblem, OutOfMemory, free_memory, readable_bytes
-from napari_what_where.object_scale import OBJECT_SPAN, WORKING_SIZE, plan_plane
-from napari_what_where.speed import known_speed, learn_speed
+from napari_what_where.working_plane.object_scale import OBJECT_SPAN, WORKING_SIZE, plan_plane
 
 LEAST_PART = 64
 """Side in pixels of the smallest part of an image that is proposed."""

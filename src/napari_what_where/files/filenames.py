@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from napari_what_where.export import output_paths
-from napari_what_where.reading import READABLE_SUFFIXES
+from napari_what_where.files.export import output_paths
+from napari_what_where.files.reading import READABLE_SUFFIXES
 
 _OWN_RESULTS = re.compile(r".*_(labels|objects|eigenvectors)\.(tif|tiff|png)", re.IGNORECASE)
 
