@@ -16,6 +16,7 @@ os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
 os.environ["WHAT_WHERE_RECOVERY"] = tempfile.mkdtemp()
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import dask.array as da
 import napari
 import numpy as np
 from PIL import Image
@@ -158,6 +159,14 @@ def refusals(folder: Path) -> None:
         wait_for(dock)
         take(viewer, folder / f"refused_{name}.png")
         viewer.close()
+    viewer = open_window()
+    viewer.add_image(da.zeros((4000, 2048, 2048), chunks=(1, 2048, 2048)), name="long", contrast_limits=(0, 1))
+    dock = add_dock(viewer)
+    dock.panel.inputs.planes.setCurrentIndex(1)
+    settle(1)
+    dock.start()
+    take(viewer, folder / "refused_memory.png")
+    viewer.close()
 
 
 def samples(folder: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from napari_what_where.progress import Progress, Report, ignore_progress
 from napari_what_where.segments.grouping import group_features
 from napari_what_where.segments.linking import Overlap, link_images, link_labels, overlap
+from napari_what_where.segments.lookup import look_up
 from napari_what_where.segments.superpixels import enlarge
 from napari_what_where.segments.tree import RegionTree
 
@@ -102,7 +103,10 @@ class TreeStack:
         """
         out = np.empty(self.shape, np.int32) if out is None else out
         for plane, tree, table in zip(out, self.trees, self.leaf_labels(n, background), strict=True):
-            enlarge(table[tree.working_leaves], tree.shape, out=plane)
+            if tree.working_leaves.shape == tree.shape:
+                look_up(table, tree.working_leaves, out=plane)
+            else:
+                enlarge(look_up(table, tree.working_leaves), tree.shape, out=plane)
         return out
 
     def working_labels(
@@ -111,7 +115,7 @@ class TreeStack:
         """As :meth:`labels`, on the planes on which regions were found: ``working_shape`` int32."""
         out = np.empty(self.working_shape, np.int32) if out is None else out
         for plane, tree, table in zip(out, self.trees, self.leaf_labels(n, background), strict=True):
-            plane[...] = table[tree.working_leaves]
+            look_up(table, tree.working_leaves, out=plane)
         return out
 
     def features(self, n: int | str = "auto", background: Masks = None) -> dict[str, np.ndarray]:
