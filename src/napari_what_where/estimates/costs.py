@@ -96,17 +96,17 @@ def device_bytes(job: Job) -> int:
 def seconds_of(job: Job) -> float:
     """Seconds of one plane on the machine that was measured."""
     fine = job.looked_at
-    reading = 0.01 * job.pixels * job.channels
-    filters = (2.8 + 1.3 * job.seen) * _effort(fine.plane, FILTER_REACH + TOKEN_REACH * fine.side)
-    solving = (1 + 0.3 * job.count + 0.0012 * job.count**2) * job.tokens
-    weighed = (1.1 + 0.7 * job.seen if job.follow_edges else 0.5) + 0.09 * job.count
+    reading = 0.006 * job.pixels * job.channels
+    filters = (1.7 + 0.8 * job.seen) * _effort(fine.plane, FILTER_REACH + TOKEN_REACH * fine.side)
+    solving = (0.6 + 0.18 * job.count + 0.0007 * job.count**2) * job.tokens
+    weighed = (0.66 + 0.42 * job.seen if job.follow_edges else 0.3) + 0.054 * job.count
     features = weighed * _effort(job.plane, HALO_LEAVES * job.plane.leaf_side)
-    return (reading + filters + solving + features) / MEGA + 0.35 * job.plane.leaves / 1500
+    return (reading + filters + solving + features) / MEGA + 0.21 * job.plane.leaves / 1500
 
 
 def seconds_of_objects(job: Job) -> float:
     """Seconds more for finding objects."""
-    return 2.5 + 2.0 * job.plane.pixels / MEGA
+    return 1.7 + 2.0 * job.plane.pixels / MEGA
 
 
 def _at_a_time(plane: WorkingPlane, reach: float) -> float:

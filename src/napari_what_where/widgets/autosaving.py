@@ -218,7 +218,9 @@ class Autosaver(QObject):
     def _take_results(self) -> None:
         while self._results:
             look, outcome = self._results.popleft()
-            self._thread = None
+            if self._thread is not None:
+                self._thread.join()  # it has given its result, and is gone at once
+                self._thread = None
             self._take(look, outcome)
         self._schedule()
 

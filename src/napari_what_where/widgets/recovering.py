@@ -122,7 +122,9 @@ class RecoveryBar(QWidget):
     def _take_answers(self) -> None:
         while self._answers:
             take, answer = self._answers.popleft()
-            self._thread = None
+            if self._thread is not None:
+                self._thread.join()  # it has given its answer, and is gone at once
+                self._thread = None
             take(answer)
 
 
