@@ -93,3 +93,17 @@ def test_edits_made_after_the_dock_was_closed_are_kept(make_napari_viewer, qtbot
     qtbot.waitUntil(lambda: bool(list(autosaver.session.glob("*.npz"))), timeout=5_000)
     (file,) = autosaver.session.glob("*.npz")
     np.testing.assert_array_equal(np.load(file)["labels"], layer.data)
+
+
+def test_what_was_called_background_outlives_another_run(driver, picture):
+    image = driver.viewer.add_image(picture)
+    driver.run()
+    driver.panel.background.click()
+    click(driver, 5, 5)
+    marked = driver.segments
+    before = marked.data.copy()
+    driver.viewer.layers.selection.active = image
+    driver.run()
+    assert driver.segments is not marked
+    assert (before == 0).any()
+    np.testing.assert_array_equal(marked.data, before)

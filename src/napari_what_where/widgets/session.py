@@ -89,7 +89,9 @@ class Session:
         # New images are told apart from those that are kept, and a kept hold stays on watch until all has been shown.
         same = self._same_subject(findings)
         self._images = dict(self._images) if same else {}
-        self._live = dict(self._live) if same else {mode: LiveLabels(self.viewer) for mode in (SEGMENTS, OBJECTS)}
+        self._live = {
+            mode: live if self._may_follow(mode, same) else LiveLabels(self.viewer) for mode, live in self._live.items()
+        }
         self.findings, self.mode, self._made = findings, SEGMENTS, dict(self._made)
         if sum(isinstance(step, slice) for step in findings.source.index) == 2 == findings.source.ndim:
             self.viewer.dims.ndisplay = 2  # napari 0.9 cannot show a flat colour image, our composite, in 3D
@@ -106,8 +108,8 @@ class Session:
             for layer, data, metadata in images:
                 layer.data, layer.metadata = data, metadata
             raise
-        if not same:
-            for live in state["_live"].values():
+        for mode, live in state["_live"].items():
+            if self._live[mode] is not live:
                 live.release()
         return told
 
@@ -207,6 +209,10 @@ class Session:
             return False
         was, now = (each.analyses[0].provenance["options"]["pathway"] for each in (self.findings, findings))
         return bool(was == now) and self.findings.coarse == findings.coarse
+
+    def _may_follow(self, mode: str, same: bool) -> bool:
+        """Whether the live layer may show other findings: not if the user called anything in it background."""
+        return same and self.findings is not None and not self.findings.marked(mode == OBJECTS)
 
     def _show_image(self, role: str, spec: LayerSpec) -> None:
         layer = self._images.get(role)
