@@ -149,10 +149,9 @@ Before it ran the dock said: “{said_before}”. {large_window_environment}
 ## Time and memory said beforehand
 
 `python benchmarks/estimates.py`: what the dock says a run will take, beside what it took, in a process each. Memory is
-to be no less than 10 % below what was used and no more than twice it, time within a factor of two. Every backbone is
-estimated as `filters` is. On a GPU nothing was measured. What runs took was measured before the model of time had its
-last coefficients, which were fitted to these very runs; the estimates are the model's as it is. Not measured on a quiet
-machine: 4096² in colour at 24 pixels, 8192², objects on large planes, stacks.
+to be no less than 10 % below what was used and no more than twice it, time within a factor of two. These are estimates
+of runs with `filters`. On a GPU nothing was measured. The model of time was fitted to an earlier run of the first 28
+cases; large colour planes, 8192², objects on large planes and stacks were not among them.
 
 {estimates}
 
