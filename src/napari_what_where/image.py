@@ -217,6 +217,42 @@ def working_channels(
     return scale.apply(_shrink(checked, fit_within(checked.shape[:2], longest), report, stage))
 
 
+def picture_channels(
+    image: Any,
+    scale: PerceptualScale | None = None,
+    *,
+    longest: int = WORKING_SIZE,
+    report: Report = ignore_progress,
+    stage: str = "reading",
+) -> np.ndarray:
+    """Red, green and blue of ``image`` as a model that was trained on photographs wants it.
+
+    Colour stays as it is. Data is stretched as :class:`PerceptualScale` says; one channel becomes grey, three become
+    red, green and blue, and any other number is blended as lights of evenly spaced hues, as microscopes' channels are.
+
+    Parameters and errors are those of :func:`working_channels`. Returns (rows, columns, 3) float32 in [0, 1], averaged
+    down until no side exceeds ``longest`` pixels.
+    """
+    checked = check_image(image)
+    scale = scale or PerceptualScale.fit([checked])
+    shrunk = _shrink(checked, fit_within(checked.shape[:2], longest), report, stage)
+    if scale.colour:
+        top = 255 if shrunk.dtype == np.uint8 else 1
+        return np.clip(shrunk / np.float32(top), 0, 1).astype(np.float32)
+    channels = scale.apply(shrunk)
+    count = channels.shape[2]
+    if count in (1, 3):
+        return np.broadcast_to(channels, (*channels.shape[:2], 3)).copy()
+    return np.clip(channels @ _hues(count), 0, 1).astype(np.float32)
+
+
+def _hues(count: int) -> np.ndarray:
+    """(count, 3) colours whose sum is white; green and magenta for two."""
+    angles = (np.arange(count)[:, None] / count + np.array([2 / 3, 0, 1 / 3]) - 1 / 3) % 1
+    lights = np.clip(2 - 6 * np.minimum(angles, 1 - angles), 0, 1)
+    return lights / np.maximum(lights.sum(axis=0), 1e-9)
+
+
 def soft_bins(values: np.ndarray, bins: int) -> np.ndarray:
     """Linear membership of float32 values in ``bins`` bins of [0, 1]; (*values.shape, bins) float32, summing to 1.
 

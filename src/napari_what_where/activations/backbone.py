@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_what_where.activations.types import TokenActivations
 from napari_what_where.image import PerceptualScale
 from napari_what_where.progress import Report, ignore_progress
 from napari_what_where.working_plane.object_scale import WorkingPlane
+
+if TYPE_CHECKING:
+    import torch
 
 PATHWAYS = ("what", "where", "both")
 
@@ -39,6 +42,18 @@ class Backbone(ABC):
     """
 
     info: BackboneInfo
+
+    def use(self, device: torch.device) -> None:  # noqa: B027 - not every backbone has weights to move
+        """Compute on this device from now on. What is cheap enough for the CPU may ignore it."""
+
+    def describe(self) -> dict[str, Any]:
+        """What decides the activations besides the image, ready for JSON: model, revision, options."""
+        return {"name": self.info.name}
+
+    @property
+    def keepable(self) -> bool:
+        """Whether activations are worth keeping on disk, and :meth:`describe` tells all that decides them."""
+        return False
 
     @abstractmethod
     def visit(

@@ -27,6 +27,8 @@ class TokenActivations:
     query, key, value : (heads, tokens, head_dim) tensor or array, or None
         As they enter the attention product, in raster order of the grid. ``query`` and ``key`` are both None for
         a model without attention (then only the *what* pathway exists); ``value`` may be None for *where* only.
+    obstacle : str
+        Where a network layer has attention but no queries and keys: why they would not tell what it attends to.
 
     Raises
     ------
@@ -42,6 +44,7 @@ class TokenActivations:
     query: torch.Tensor | None = None
     key: torch.Tensor | None = None
     value: torch.Tensor | None = None
+    obstacle: str = ""
 
     def __post_init__(self) -> None:
         rows, columns = (int(size) for size in self.grid)

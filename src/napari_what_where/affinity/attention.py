@@ -37,8 +37,8 @@ class AttentionAffinity(SymmetricOperator):
         """From a network layer's activations; ``ValueError`` if it has no attention."""
         if activations.query is None or activations.key is None:
             raise ValueError(
-                f"{activations.name} has no queries and keys: pathway 'where' is unavailable. Use pathway 'what', or "
-                "a backbone with attention."
+                f"{activations.name} has no queries and keys{': ' * bool(activations.obstacle)}{activations.obstacle}. "
+                "Pathway 'where' is unavailable; use pathway 'what', or a backbone with plain attention."
             )
         return cls(activations.query.to(device), activations.key.to(device), activations.grid)
 

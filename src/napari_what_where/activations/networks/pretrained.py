@@ -1,0 +1,53 @@
+"""A network whose weights lie in a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from napari_what_where.activations.backbone import BackboneInfo
+from napari_what_where.activations.networks.network import NetworkBackbone
+
+
+class PretrainedBackbone(NetworkBackbone):
+    """A model from a folder as ``save_pretrained`` writes it: of the hub's cache, or the user's own.
+
+    ``folder``: with model_index.json or config.json; ``class_name``: of the network, see
+    :data:`~napari_what_where.activations.networks.families.FAMILIES`; the options are those of
+    :class:`~napari_what_where.activations.networks.network.NetworkBackbone` and of the adapter. Only safetensors are
+    read, no code is run, nothing is fetched.
+    """
+
+    def __init__(self, info: BackboneInfo, folder: Path, class_name: str, **options: Any) -> None:
+        super().__init__(info, **options)
+        self.folder, self.class_name = Path(folder), class_name
+
+    @property
+    def keepable(self) -> bool:
+        return True
+
+    def describe(self) -> dict[str, Any]:
+        weights = _fingerprint(self.folder)
+        return {**super().describe(), "class": self.class_name, "weights": weights}
+
+    def config(self, part: str = "") -> dict[str, Any]:
+        """What the configuration of a part of the model says, without loading it."""
+        found: dict[str, Any] = json.loads((self.folder / part / "config.json").read_text(encoding="utf-8"))
+        return found
+
+
+def _fingerprint(folder: Path) -> str:
+    """Tells one set of weights from another by names, sizes and configuration, without reading gigabytes.
+
+    The hub's cache names files by their SHA-256, which is taken where it is there; else times of change count.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.suffix not in (".safetensors", ".json") or not path.is_file():
+            continue
+        real = path.resolve()
+        identity = real.name if real.name != path.name else real.stat().st_mtime_ns
+        digest.update(f"{path.relative_to(folder)} {real.stat().st_size} {identity}\n".encode())
+    return digest.hexdigest()
