@@ -6,7 +6,7 @@ import hashlib
 import platform
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from napari_what_where.activations.backbone import Backbone
     from napari_what_where.activations.types import TokenActivations
-    from napari_what_where.affinity.joint import JointAffinity
+    from napari_what_where.affinity.joint import JointAffinity, JointFold
     from napari_what_where.embedding.types import Embedding
     from napari_what_where.segments.tree import RegionTree
     from napari_what_where.working_plane.lazy_channels import LazyChannels
@@ -51,7 +51,7 @@ class Analysis:
 
 @dataclass
 class _Stopwatch:
-    """Seconds spent in each stage."""
+    """Seconds spent in each stage, in all."""
 
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -59,7 +59,7 @@ class _Stopwatch:
     def __call__(self, stage: str) -> Iterator[None]:
         started = time.perf_counter()
         yield
-        self.seconds[stage] = round(time.perf_counter() - started, 4)
+        self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - started, 4)
 
 
 @explained_memory()
@@ -108,7 +108,7 @@ def analyze(
     """
     from napari_what_where.activations.backbone import Backbone
     from napari_what_where.activations.registry import load_backbone
-    from napari_what_where.affinity.joint import check_options, joint_affinity
+    from napari_what_where.affinity.joint import JointFold, check_options
     from napari_what_where.device import resolve_device
     from napari_what_where.embedding.spectral import check_count, check_method, check_seed, spectral_embedding
     from napari_what_where.segments.tree import even_image, region_tree
@@ -132,16 +132,28 @@ def analyze(
         warnings.warn(remarks[-1], stacklevel=3)  # past the decorator
 
     stopwatch = _Stopwatch()
+    fold = JointFold(pathway, normalization, device=target, report=report)
+    # Kinds are found in the values alone, whatever the pathway.
+    values = None if pathway == "what" else JointFold("what", normalization, device=target, report=report)
+
+    def receive(layer: TokenActivations) -> None:
+        with stopwatch("affinity"):
+            fold.add(layer)
+            if values is not None and layer.value is not None:
+                values.add(layer)
+
     with stopwatch("activations"):
-        activations = model.extract(pixels, scale=scale, plane=plane, report=report)
+        model.use(target)
+        model.view(pixels, receive, scale=scale, plane=plane, report=report)
+    stopwatch.seconds["activations"] -= stopwatch.seconds.get("affinity", 0.0)
     with stopwatch("affinity"):
-        affinity = joint_affinity(activations, pathway, normalization, device=target, report=report)
+        affinity = fold.finish()
     with stopwatch("embedding"):
         embedding = spectral_embedding(affinity, count, method, seed=seed, report=report)
     if embedding.count < count:
         remarks.append(f"Only {embedding.count} eigenvectors: the image has no more tokens.")
     with stopwatch("segments"):
-        what = None if pathway == "what" else _what_embedding(activations, count, normalization, target, seed, report)
+        what = None if values is None else _what_embedding(values, count, seed, report)
         channels = even_image(pixels, scale, report, plane)
         tree = region_tree(
             embedding,
@@ -170,6 +182,7 @@ def analyze(
         "versions": _versions(),
         "image": describe_image(pixels),
         "options": options,
+        "model": model.describe(),
         "plane": plane.describe(),
         **_describe_answer(affinity, embedding),
         "kinds": _describe_kinds(pathway, what),
@@ -187,20 +200,13 @@ def _check_scale(scale: Any) -> None:
         )
 
 
-def _what_embedding(
-    activations: Iterable[TokenActivations], count: int, normalization: str, device: Any, seed: int, report: Report
-) -> Embedding | None:
-    """An embedding of the values alone, in which kinds are found whatever the pathway; None without values.
-
-    Cheap, as the affinity has low rank.
-    """
-    from napari_what_where.affinity.joint import joint_affinity
+def _what_embedding(values: JointFold, count: int, seed: int, report: Report) -> Embedding | None:
+    """An embedding of the values alone; None without values. Cheap, as the affinity has low rank."""
     from napari_what_where.embedding.spectral import spectral_embedding
 
-    valued = [layer for layer in activations if layer.value is not None]
-    if not valued:
+    if not values.layers:
         return None
-    affinity = joint_affinity(valued, "what", normalization, device=device, report=report)
+    affinity = values.finish()
     return spectral_embedding(affinity, min(count, affinity.tokens), seed=seed, report=report)
 
 

@@ -165,11 +165,11 @@ def test_every_form_gives_the_same_operator_and_is_recorded(kernel, pathway):
 
 
 def test_memory_decides_about_the_form(monkeypatch):
-    from napari_what_where.affinity import joint
+    from napari_what_where.affinity import collapse
 
     layers = layers_of((6, 7))
     assert joint_affinity(layers, "where").forms == ("dense",)
-    monkeypatch.setattr(joint, "free_memory", lambda device: 12 * 42**2 - 1)
+    monkeypatch.setattr(collapse, "free_memory", lambda device: 12 * 42**2 - 1)
     assert joint_affinity(layers, "where").forms == ("matrix-free",)
     assert joint_affinity(layers, "where", form="dense").forms == ("dense",)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from napari_what_where.activations.types import TokenActivations
-from napari_what_where.affinity import joint as joint_module
+from napari_what_where.affinity import collapse
 from napari_what_where.affinity.cosine import ExpKernelAffinity
 from napari_what_where.affinity.joint import joint_affinity
 from napari_what_where.affinity.landmarks import LandmarkAffinity
@@ -58,7 +58,7 @@ def test_values_that_are_all_the_same_need_no_more_landmarks_than_there_are_diff
 
 
 def test_joint_affinity_turns_to_landmarks_where_no_matrix_fits(monkeypatch):
-    monkeypatch.setattr(joint_module, "free_memory", lambda device: 0)
+    monkeypatch.setattr(collapse, "free_memory", lambda device: 0)
     (form,) = joint_affinity(layers_of((6, 7)), kernel="exp").forms
     assert form.startswith("landmarks (trace error ")
     assert joint_affinity(layers_of((6, 7)), "where").forms == ("matrix-free",)

@@ -87,6 +87,21 @@ class Backbone(ABC):
         """
         self.visit(image, receive, scale=scale, report=report)
 
+    def view(
+        self,
+        image: Any,
+        receive: Callable[[TokenActivations], None],
+        *,
+        scale: PerceptualScale | None = None,
+        plane: WorkingPlane | None = None,
+        report: Report = ignore_progress,
+    ) -> None:
+        """:meth:`visit`, or :meth:`visit_plane` for a ``plane`` that an object size asked for."""
+        if plane is None or plane.view:
+            self.visit(image, receive, scale=scale, report=report)
+        else:
+            self.visit_plane(image, plane, receive, scale=scale, report=report)
+
     def extract(
         self,
         image: Any,
@@ -95,12 +110,9 @@ class Backbone(ABC):
         plane: WorkingPlane | None = None,
         report: Report = ignore_progress,
     ) -> list[TokenActivations]:
-        """All network layers' activations at once; see :meth:`visit`, and :meth:`visit_plane` for a ``plane``."""
+        """All network layers' activations at once; see :meth:`view`."""
         collected: list[TokenActivations] = []
-        if plane is None or plane.view:
-            self.visit(image, collected.append, scale=scale, report=report)
-        else:
-            self.visit_plane(image, plane, collected.append, scale=scale, report=report)
+        self.view(image, collected.append, scale=scale, plane=plane, report=report)
         return collected
 
     def check_pathway(self, pathway: str) -> None:

@@ -36,9 +36,10 @@ class AttentionAffinity(SymmetricOperator):
     def of(cls, activations: TokenActivations, device: torch.device) -> AttentionAffinity:
         """From a network layer's activations; ``ValueError`` if it has no attention."""
         if activations.query is None or activations.key is None:
+            reason = f": {activations.obstacle}" if activations.obstacle else ""
             raise ValueError(
-                f"{activations.name} has no queries and keys{': ' * bool(activations.obstacle)}{activations.obstacle}. "
-                "Pathway 'where' is unavailable; use pathway 'what', or a backbone with plain attention."
+                f"{activations.name} has no queries and keys{reason}. Pathway 'where' is unavailable. "
+                "Use pathway 'what', or a backbone with plain attention."
             )
         return cls(activations.query.to(device), activations.key.to(device), activations.grid)
 

@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 
 from napari_what_where.activations.backbone import PATHWAYS
 from napari_what_where.activations.types import Grid, TokenActivations
 from napari_what_where.affinity.attention import AttentionAffinity
+from napari_what_where.affinity.collapse import SumsByGrid, Term, weighted
 from napari_what_where.affinity.cosine import CosineAffinity, ExpKernelAffinity
-from napari_what_where.affinity.landmarks import LandmarkAffinity
 from napari_what_where.affinity.neighbours import NeighbourAffinity
-from napari_what_where.affinity.operator import (
-    DenseAffinity,
-    Normalized,
-    SymmetricOperator,
-    WeightedSum,
-    degree_scaling,
-)
+from napari_what_where.affinity.operator import SymmetricOperator, WeightedSum
 from napari_what_where.affinity.pooling import Pooled
 from napari_what_where.device import resolve_device
-from napari_what_where.memory import free_memory
 from napari_what_where.progress import Progress, Report, checkpoints, ignore_progress
 
 NORMALIZATIONS = ("degree", "none")
 KERNELS = ("cosine", "exp", "neighbours")
 FORMS = ("auto", "dense", "matrix-free", "landmarks")
-DENSE_TOKENS = 16384
-"""Full-rank affinities are collapsed into one matrix a grid up to this many tokens (1.1 GB), as far as memory allows;
-beyond, see ``form`` of :func:`joint_affinity`."""
-
-
-class Term(NamedTuple):
-    """A part of the joint operator on its own grid; the weights of all parts sum to 1."""
-
-    operator: SymmetricOperator
-    weight: float
 
 
 class JointAffinity(SymmetricOperator):
@@ -62,7 +45,7 @@ class JointAffinity(SymmetricOperator):
         self.grid = max(by_grid, key=lambda grid: (grid[0] * grid[1], grid))
         shares = {grid: sum(term.weight for term in same) for grid, same in by_grid.items()}
         means = {
-            grid: _weighted([term.operator for term in same], [term.weight / shares[grid] for term in same])
+            grid: weighted([term.operator for term in same], [term.weight / shares[grid] for term in same])
             for grid, same in by_grid.items()
         }
         self.finest = means[self.grid]
@@ -129,22 +112,82 @@ def joint_affinity(
 
     Cost: low-rank layers O(tokens · width); full-rank ones O(heads · tokens² · head_dim) once.
     """
-    check_options(pathway, normalization, kernel, form)
-    target = resolve_device(device)
+    fold = JointFold(
+        pathway,
+        normalization,
+        kernel=kernel,
+        temperature=temperature,
+        centred=centred,
+        form=form,
+        collapse=collapse,
+        device=device,
+        report=report,
+    )
+    for layer in activations:
+        fold.add(layer)
+    return fold.finish()
 
-    def what(layer: TokenActivations) -> SymmetricOperator:
-        if kernel == "neighbours":
-            return NeighbourAffinity.of(layer, target, centred=centred)
-        if kernel == "exp":
-            return ExpKernelAffinity.of(layer, target, centred=centred, temperature=temperature)
-        return CosineAffinity.of(layer, target, centred=centred)
 
-    def where(layer: TokenActivations) -> SymmetricOperator:
-        return AttentionAffinity.of(layer, target)
+class JointFold:
+    """A joint operator in the making: network layers are added one at a time, as a model computes them.
 
-    build = {"what": [what], "where": [where], "both": [what, where]}[pathway]
-    sums = _Sums(normalized=normalization == "degree", form=form, collapse=bool(collapse))
-    return _fold(activations, build, sums, report)
+    Parameters are those of :func:`joint_affinity`. What is collapsed into a matrix holds on to nothing of the
+    activations that were added; low-rank affinities keep the values, matrix-free ones the queries and keys.
+    """
+
+    def __init__(
+        self,
+        pathway: str = "what",
+        normalization: str = "degree",
+        *,
+        kernel: str = "cosine",
+        temperature: float = 0.1,
+        centred: bool = True,
+        form: str = "auto",
+        collapse: bool = True,
+        device: str | torch.device = "auto",
+        report: Report = ignore_progress,
+    ) -> None:
+        check_options(pathway, normalization, kernel, form)
+        target = resolve_device(device)
+
+        def what(layer: TokenActivations) -> SymmetricOperator:
+            if kernel == "neighbours":
+                return NeighbourAffinity.of(layer, target, centred=centred)
+            if kernel == "exp":
+                return ExpKernelAffinity.of(layer, target, centred=centred, temperature=temperature)
+            return CosineAffinity.of(layer, target, centred=centred)
+
+        def where(layer: TokenActivations) -> SymmetricOperator:
+            return AttentionAffinity.of(layer, target)
+
+        self._build = {"what": [what], "where": [where], "both": [what, where]}[pathway]
+        self._sums = SumsByGrid(normalized=normalization == "degree", form=form, collapse=bool(collapse))
+        self._report = report
+        self._names: list[str] = []
+        self._forms: list[str] = []
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the network layers so far."""
+        return tuple(self._names)
+
+    def add(self, layer: TokenActivations) -> None:
+        """Add a network layer. Every one weighs the same, and so do "what" and "where" of each."""
+        if not isinstance(layer, TokenActivations):
+            raise TypeError(f"activations hold {type(layer).__name__}; expected TokenActivations, one a network layer.")
+        progress = Progress("affinity", len(self._names), 0)
+        self._report(progress)
+        self._names.append(layer.name)
+        with checkpoints(self._report, progress):
+            for make in self._build:
+                self._forms.append(self._sums.add(make(layer)))
+
+    def finish(self) -> JointAffinity:
+        """The mean of all that were added; nothing can be added afterwards. ``ValueError`` if there were none."""
+        if not self._names:
+            raise ValueError("Received no activations; expected at least one network layer.")
+        return JointAffinity(self._sums.terms(), self.layers, tuple(self._forms))
 
 
 def check_options(pathway: Any, normalization: Any, kernel: Any = "cosine", form: Any = "auto") -> None:
@@ -157,99 +200,3 @@ def check_options(pathway: Any, normalization: Any, kernel: Any = "cosine", form
     ):
         if given not in known:
             raise ValueError(f"{name} is {given!r}; expected one of {', '.join(map(repr, known))}.")
-
-
-class _Sums:
-    """Operators by grid, as they come: full-rank ones collapsed into one matrix a grid, the others kept lazy."""
-
-    def __init__(self, *, normalized: bool, form: str, collapse: bool) -> None:
-        self.normalized, self.form, self.collapse = normalized, form, collapse
-        self.counts: dict[Grid, int] = {}
-        self.lazy: dict[Grid, list[SymmetricOperator]] = {}
-        self.collapsed: dict[Grid, torch.Tensor] = {}
-
-    def add(self, operator: SymmetricOperator) -> str:
-        """Add an operator; returns the form in which it is held."""
-        grid, held = operator.grid, _form_of(operator, self.form)
-        if held == "landmarks" and isinstance(operator, ExpKernelAffinity):
-            operator = LandmarkAffinity(operator)
-            held = f"landmarks (trace error {operator.trace_error:.1e})"
-        if held == "dense":
-            operator = DenseAffinity(self._dense(operator), grid)
-        elif self.normalized:
-            operator = Normalized(operator)
-        self.counts[grid] = self.counts.get(grid, 0) + 1
-        if held != "dense" or not self.collapse:
-            self.lazy.setdefault(grid, []).append(operator)
-        elif grid in self.collapsed:
-            self.collapsed[grid] += operator.dense()
-        else:
-            self.collapsed[grid] = operator.dense()
-        return held
-
-    def _dense(self, operator: SymmetricOperator) -> torch.Tensor:
-        """The matrix of an affinity, normalised if wanted; in place, as copies take longer than the rest."""
-        matrix = operator.dense()
-        if not self.normalized:
-            return matrix
-        scaling = degree_scaling(matrix.sum(dim=1))
-        return matrix.mul_(scaling).mul_(scaling.T)
-
-    def terms(self) -> list[Term]:
-        """Each grid's mean operator, or each operator by itself; every one that was added weighs the same."""
-        total = sum(self.counts.values())
-        if not self.collapse:
-            return [Term(operator, 1 / total) for same in self.lazy.values() for operator in same]
-        return [Term(self._mean(grid), count / total) for grid, count in self.counts.items()]
-
-    def _mean(self, grid: Grid) -> SymmetricOperator:
-        count, operators = self.counts[grid], self.lazy.get(grid, [])
-        if grid not in self.collapsed:
-            return _weighted(operators, [1 / count] * len(operators))
-        matrix = DenseAffinity(self.collapsed.pop(grid).div_(count), grid)
-        return _weighted([*operators, matrix], [1 / count] * len(operators) + [1.0])
-
-
-def _weighted(operators: list[SymmetricOperator], weights: list[float]) -> SymmetricOperator:
-    """Σ weight · operator, without a wrapping where there is nothing to sum."""
-    return operators[0] if weights == [1.0] else WeightedSum(operators, weights)
-
-
-def _form_of(operator: SymmetricOperator, wanted: str) -> str:
-    """How to hold an operator: as it is wanted, else by its structure, its size and the free memory."""
-    if isinstance(operator, CosineAffinity) and wanted != "dense":
-        return "low rank"
-    if isinstance(operator, NeighbourAffinity) and wanted != "dense":
-        return "sparse"
-    if wanted == "landmarks":
-        return "landmarks" if isinstance(operator, ExpKernelAffinity) else "matrix-free"
-    # The matrix, the sum it is added to, and room for the solver.
-    needed = 3 * 4 * operator.tokens**2
-    fits = operator.tokens <= DENSE_TOKENS and needed <= free_memory(operator.device)
-    beyond = "landmarks" if isinstance(operator, ExpKernelAffinity) else "matrix-free"
-    return wanted if wanted != "auto" else "dense" if fits else beyond
-
-
-def _fold(
-    activations: Iterable[TokenActivations],
-    build: Sequence[Callable[[TokenActivations], SymmetricOperator]],
-    sums: _Sums,
-    report: Report,
-) -> JointAffinity:
-    """Sum layers by grid as they come, then take the mean. Every term weighs the same: network layers do, and so do
-    "what" and "where" of each.
-    """
-    names: list[str] = []
-    forms: list[str] = []
-    for done, layer in enumerate(activations):
-        if not isinstance(layer, TokenActivations):
-            raise TypeError(f"activations hold {type(layer).__name__}; expected TokenActivations, one a network layer.")
-        progress = Progress("affinity", done, 0)
-        report(progress)
-        names.append(layer.name)
-        with checkpoints(report, progress):
-            for make in build:
-                forms.append(sums.add(make(layer)))
-    if not names:
-        raise ValueError("Received no activations; expected at least one network layer.")
-    return JointAffinity(sums.terms(), tuple(names), tuple(forms))

@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import normalize
 
 from napari_what_where.activations.types import Grid
-from napari_what_where.affinity.joint import Term
+from napari_what_where.affinity.collapse import Term
 from napari_what_where.affinity.operator import SymmetricOperator
 from napari_what_where.affinity.pooling import AreaPooling
 from napari_what_where.grids import area_overlap

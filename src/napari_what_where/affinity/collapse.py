@@ -1,0 +1,102 @@
+"""Affinities of one grid as one: full-rank ones summed into a matrix as they come, the others kept lazy."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from napari_what_where.activations.types import Grid
+from napari_what_where.affinity.cosine import CosineAffinity, ExpKernelAffinity
+from napari_what_where.affinity.landmarks import LandmarkAffinity
+from napari_what_where.affinity.neighbours import NeighbourAffinity
+from napari_what_where.affinity.operator import (
+    DenseAffinity,
+    Normalized,
+    SymmetricOperator,
+    WeightedSum,
+    degree_scaling,
+)
+from napari_what_where.memory import free_memory
+
+DENSE_TOKENS = 16384
+"""Full-rank affinities are collapsed into one matrix a grid up to this many tokens (1.1 GB), as far as memory allows;
+beyond, see ``form`` of :func:`~napari_what_where.joint_affinity`."""
+
+
+class Term(NamedTuple):
+    """A part of the joint operator on its own grid; the weights of all parts sum to 1."""
+
+    operator: SymmetricOperator
+    weight: float
+
+
+class SumsByGrid:
+    """Operators by grid, as they come: full-rank ones collapsed into one matrix a grid, the others kept lazy."""
+
+    def __init__(self, *, normalized: bool, form: str, collapse: bool) -> None:
+        self.normalized, self.form, self.collapse = normalized, form, collapse
+        self.counts: dict[Grid, int] = {}
+        self.lazy: dict[Grid, list[SymmetricOperator]] = {}
+        self.collapsed: dict[Grid, torch.Tensor] = {}
+
+    def add(self, operator: SymmetricOperator) -> str:
+        """Add an operator; returns the form in which it is held."""
+        grid, held = operator.grid, _form_of(operator, self.form)
+        if held == "landmarks" and isinstance(operator, ExpKernelAffinity):
+            operator = LandmarkAffinity(operator)
+            held = f"landmarks (trace error {operator.trace_error:.1e})"
+        if held == "dense":
+            operator = DenseAffinity(self._dense(operator), grid)
+        elif self.normalized:
+            operator = Normalized(operator)
+        self.counts[grid] = self.counts.get(grid, 0) + 1
+        if held != "dense" or not self.collapse:
+            self.lazy.setdefault(grid, []).append(operator)
+        elif grid in self.collapsed:
+            self.collapsed[grid] += operator.dense()
+        else:
+            self.collapsed[grid] = operator.dense()
+        return held
+
+    def _dense(self, operator: SymmetricOperator) -> torch.Tensor:
+        """The matrix of an affinity, normalised if wanted; in place, as copies take longer than the rest."""
+        matrix = operator.dense()
+        if not self.normalized:
+            return matrix
+        scaling = degree_scaling(matrix.sum(dim=1))
+        return matrix.mul_(scaling).mul_(scaling.T)
+
+    def terms(self) -> list[Term]:
+        """Each grid's mean operator, or each operator by itself; every one that was added weighs the same."""
+        total = sum(self.counts.values())
+        if not self.collapse:
+            return [Term(operator, 1 / total) for same in self.lazy.values() for operator in same]
+        return [Term(self._mean(grid), count / total) for grid, count in self.counts.items()]
+
+    def _mean(self, grid: Grid) -> SymmetricOperator:
+        count, operators = self.counts[grid], self.lazy.get(grid, [])
+        if grid not in self.collapsed:
+            return weighted(operators, [1 / count] * len(operators))
+        matrix = DenseAffinity(self.collapsed.pop(grid).div_(count), grid)
+        return weighted([*operators, matrix], [1 / count] * len(operators) + [1.0])
+
+
+def weighted(operators: list[SymmetricOperator], weights: list[float]) -> SymmetricOperator:
+    """Σ weight · operator, without a wrapping where there is nothing to sum."""
+    return operators[0] if weights == [1.0] else WeightedSum(operators, weights)
+
+
+def _form_of(operator: SymmetricOperator, wanted: str) -> str:
+    """How to hold an operator: as it is wanted, else by its structure, its size and the free memory."""
+    if isinstance(operator, CosineAffinity) and wanted != "dense":
+        return "low rank"
+    if isinstance(operator, NeighbourAffinity) and wanted != "dense":
+        return "sparse"
+    if wanted == "landmarks":
+        return "landmarks" if isinstance(operator, ExpKernelAffinity) else "matrix-free"
+    # The matrix, the sum it is added to, and room for the solver.
+    needed = 3 * 4 * operator.tokens**2
+    fits = operator.tokens <= DENSE_TOKENS and needed <= free_memory(operator.device)
+    beyond = "landmarks" if isinstance(operator, ExpKernelAffinity) else "matrix-free"
+    return wanted if wanted != "auto" else "dense" if fits else beyond
