@@ -18,10 +18,11 @@ from PIL import Image
 
 import napari_what_where as ww
 from napari_what_where import cli
-from napari_what_where.batch import BatchSettings, as_command, run_batch
+from napari_what_where.batch import BatchSettings, FilePart, run_batch
 from napari_what_where.files import export
 from napari_what_where.files.reading import read_image
 from napari_what_where.progress import Cancelled
+from napari_what_where.segment_command import as_command
 
 SETTINGS = BatchSettings(count=4, segments=3)
 
@@ -236,7 +237,7 @@ def test_the_command_gives_the_same_bit_for_bit(tmp_path, rng, settings, select,
     stack[:, 1:, 5:15, 8:20] += 900
     path = tmp_path / "it's a stack; $HOME.tif"
     tifffile.imwrite(path, stack, imagej=True, metadata={"axes": "ZCYX"})
-    command = as_command(path, settings, tmp_path / "out", select, channel_axis)
+    command = as_command(path, settings, tmp_path / "out", FilePart(select, channel_axis))
     assert cli.main(shlex.split(command)[1:]) == 0
     part = stack[select]
     pixels = part if channel_axis is None else np.moveaxis(part, channel_axis, -1)

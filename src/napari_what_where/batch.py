@@ -1,17 +1,16 @@
 """Many image files with one set of settings: resumable, one bad image never stops the rest.
 
 A file counts as done when all its results are there and its record (STEM.json) names the same request and the same
-image. The image is known by the SHA-256 of its pixels, so a run that is taken up again reads every file: modification
-times are wrong after copies, on some disks to two seconds and on some networks by hours, and reading is a small part
-of an analysis. Before results are replaced their record goes, and the new one is moved to its place last: a run killed
-at any moment leaves no record of what is not there.
+image. The image, or each plane of a stack, is known by the SHA-256 of its pixels, so a run that is taken up again reads
+every file: modification times are wrong after copies, on some disks to two seconds and on some networks by hours, and
+reading is a small part of an analysis. Before results are replaced their record goes, and the new one is moved to its
+place last: a run killed at any moment leaves no record of what is not there.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shlex
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,17 +22,19 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from napari_what_where.failures import explain
 from napari_what_where.files.encoding import leftovers, plain
-from napari_what_where.files.export import output_paths, parse_formats, save_analysis
+from napari_what_where.files.export import output_paths, parse_formats
 from napari_what_where.files.filenames import find_images, plan_stems
-from napari_what_where.files.indexing import Select, format_select
-from napari_what_where.files.reading import ImageFile, read_plane
+from napari_what_where.files.results import describe_scale, save_stack
+from napari_what_where.files.stacks import FilePart, FileStack, open_stack
 from napari_what_where.progress import Cancelled, Progress, Report, ignore_progress
 
 if TYPE_CHECKING:
     from napari_what_where.activations.backbone import Backbone
+    from napari_what_where.pipeline import Analysis
 
-__all__ = ["BatchSettings", "FileResult", "as_command", "find_images", "plan_stems", "ready_backbone", "run_batch"]
+__all__ = ["BatchSettings", "FilePart", "FileResult", "find_images", "plan_stems", "ready_backbone", "run_batch"]
 
+Name = str | os.PathLike[str]
 Status = Literal["done", "skipped", "failed"]
 _OWN_NAME = "napari-what-where"
 
@@ -43,6 +44,7 @@ class BatchSettings:
     """All that decides the results of an image, ready for JSON: ``BatchSettings(**asdict(settings)) == settings``.
 
     ``segments``: a number or "auto"; ``smallest_object``: diameter in pixels of the image; ``objects``: find them, too;
+    ``linked``: carry numbers from plane to plane of a stack, where its planes overlap; else no two planes share one;
     ``formats``: of labels, see :func:`~napari_what_where.files.export.parse_formats`. The others as
     :func:`~napari_what_where.analyze` has them. Raises ``ValueError`` for settings that are none.
     """
@@ -57,6 +59,7 @@ class BatchSettings:
     smallest_object: float | None = None
     segments: int | Literal["auto"] = "auto"
     objects: bool = False
+    linked: bool = False
     formats: tuple[str, ...] = ("tiff",)
 
     def __post_init__(self) -> None:
@@ -68,15 +71,15 @@ class BatchSettings:
 
     def analyze_options(self) -> dict[str, Any]:
         """What :func:`~napari_what_where.analyze` is called with."""
-        after = ("segments", "objects", "formats")
+        after = ("segments", "objects", "linked", "formats")
         return {name: value for name, value in asdict(self).items() if name not in after}
 
 
 class FileResult(NamedTuple):
     """What became of one file.
 
-    ``message``: one line, for a failure what to do about it; ``written``: the files of its results, also of those
-    that were there already; ``seconds``: spent on it.
+    ``path``: of several that are the channels of one image the first; ``message``: one line, for a failure what to do
+    about it; ``written``: the files of its results, also of those that were there already; ``seconds``: spent on it.
     """
 
     path: Path
@@ -87,12 +90,11 @@ class FileResult(NamedTuple):
 
 
 def run_batch(
-    files: Sequence[str | os.PathLike[str]],
-    out: str | os.PathLike[str],
+    files: Sequence[Name | Sequence[Name]],
+    out: Name,
     settings: BatchSettings,
     *,
-    select: Select | None = None,
-    channel_axis: int | None = None,
+    part: FilePart | None = None,
     resume: bool = True,
     backbone: Backbone | None = None,
     report: Report = ignore_progress,
@@ -102,13 +104,15 @@ def run_batch(
 
     Parameters
     ----------
-    files : paths
-        Two of one stem get STEM and STEM-2, see :func:`plan_stems`.
+    files : paths, or sequences of paths
+        Two of one stem get STEM and STEM-2, see :func:`plan_stems`. The files of a sequence are the channels of one
+        image, whose results have the stem of the first.
     out : path
         Folder; made if missing.
     settings : BatchSettings
-    select, channel_axis
-        What part of each file, see :func:`~napari_what_where.files.indexing.select_plane`; by default all of it.
+    part : FilePart, optional
+        What of each file, and which of its axes hold channels or planes; by default each holds one plane. Of a stack
+        every plane is analysed, at one intensity scale, and what is written are stacks.
     resume : bool
         Skip files whose results are there, from the same request and the same image. Off, replace all.
     backbone : Backbone, optional
@@ -126,43 +130,33 @@ def run_batch(
     Raises
     ------
     ValueError, TypeError, OSError
-        For what concerns all files: a backbone or a device that is not there, a folder that cannot be written to.
-        What is wrong with one image is in its result.
+        For what concerns all files: a backbone or a device that is not there, a folder that cannot be written to,
+        stacks as PNG. What is wrong with one image is in its result.
     """
-    plan = plan_stems(files, out, settings.formats, objects=settings.objects)
+    part = part or FilePart()
+    check_formats(settings, part)
+    images = [_as_channels(each) for each in files]
+    others = [path for paths in images for path in paths[1:]]
+    firsts = [paths[0] for paths in images]
+    plan = plan_stems(firsts, out, settings.formats, objects=settings.objects, others=others)
     _check_folder(Path(out))
-    run = _Run(Path(out), settings, ready_backbone(settings, backbone), select, channel_axis, resume)
+    run = _Run(Path(out), settings, ready_backbone(settings, backbone), part, resume)
     results = []
-    for number, (path, stem) in enumerate(plan):
+    for number, (paths, (_, stem)) in enumerate(zip(images, plan, strict=True)):
         title = f"file {number + 1}/{len(plan)} {stem}"
         report(Progress(title, number, len(plan)))
-        results.append(run.segment(path, stem, _within(report, title)))
+        results.append(run.segment(paths, stem, _within(report, title)))
         if on_result is not None:
             on_result(results[-1])
     return results
 
 
-def as_command(
-    path: str | os.PathLike[str],
-    settings: BatchSettings,
-    out: str | os.PathLike[str] = ".",
-    select: Select | None = None,
-    channel_axis: int | None = None,
-) -> str:
-    """The command that segments ``path`` with these settings, bit for bit the same, quoted for a POSIX shell."""
-    file = os.fspath(path)
-    words = ["what-where", "segment", file if not file.startswith("-") else os.path.join(".", file)]
-    words += [f"--out={os.fspath(out)}", f"--backbone={settings.backbone}", f"--pathway={settings.pathway}"]
-    words += [f"--segments={settings.segments}", f"--count={settings.count}"]
-    if settings.smallest_object is not None:
-        words.append(f"--smallest-object={settings.smallest_object!r}")
-    words += [f"--normalization={settings.normalization}", f"--seed={settings.seed}", f"--device={settings.device}"]
-    words += [] if settings.follow_edges else ["--no-edges"]
-    words += ["--objects"] if settings.objects else []
-    words += [f"--format={','.join(settings.formats)}"]
-    words += [] if select is None else [f"--select={format_select(select)}"]
-    words += [] if channel_axis is None else [f"--channel-axis={channel_axis}"]
-    return shlex.join(words)
+def check_formats(settings: BatchSettings, part: FilePart) -> None:
+    """Raise ``ValueError`` where the labels of such a part cannot be written so."""
+    if part.plane_axis is not None and settings.formats != ("tiff",):
+        raise ValueError(
+            f"The formats are {', '.join(settings.formats)}; a PNG holds one plane, so a stack is written as tiff."
+        )
 
 
 @dataclass(frozen=True)
@@ -172,35 +166,33 @@ class _Run:
     out: Path
     settings: BatchSettings
     backbone: Backbone
-    select: Select | None
-    channel_axis: int | None
+    part: FilePart
     resume: bool
 
-    def segment(self, path: Path, stem: str, report: Report) -> FileResult:
+    def segment(self, paths: Sequence[Path], stem: str, report: Report) -> FileResult:
         """Read, analyse and save one image, unless that has been done."""
         started = time.perf_counter()
-        paths = output_paths(self.out, stem, self.settings.formats, objects=self.settings.objects)
-        written = tuple(paths)
+        written = tuple(output_paths(self.out, stem, self.settings.formats, objects=self.settings.objects))
         status: Status = "done"
+        results = written
         try:
-            image = read_plane(path, self.select, self.channel_axis)
-            if self.resume and self._is_done(paths, image):
+            stack = open_stack(paths, self.part)
+            if self.resume and self._is_done(written, stack):
                 status, message = "skipped", "done before, with the same settings"
             else:
-                message = self._analyze_and_save(path, image, stem, paths, report)
+                message = self._analyze_and_save(stack, " + ".join(path.name for path in paths), stem, written, report)
         except Cancelled:
             raise
         except Exception as problem:  # one bad image does not stop the rest, whatever is bad about it
-            written, status, message = (), "failed", explain(problem)
-        return FileResult(path, status, message, written, time.perf_counter() - started)
+            results, status, message = (), "failed", explain(problem)
+        return FileResult(paths[0], status, message, results, time.perf_counter() - started)
 
     @property
     def _request(self) -> dict[str, Any]:
         """What was asked of an image, as its record has it."""
-        select = None if self.select is None else format_select(self.select)
-        return plain({**asdict(self.settings), "select": select, "channel_axis": self.channel_axis})
+        return plain({**asdict(self.settings), **self.part.as_text()})
 
-    def _is_done(self, paths: Sequence[Path], image: ImageFile) -> bool:
+    def _is_done(self, paths: Sequence[Path], stack: FileStack) -> bool:
         from napari_what_where.image import check_image
         from napari_what_where.pipeline import describe_image
 
@@ -208,40 +200,61 @@ class _Run:
             return False
         try:
             record = json.loads(paths[-1].read_text(encoding="utf-8"))
-            same = record["request"] == self._request and record["versions"][_OWN_NAME] == version(_OWN_NAME)
+            planes = [record] if stack.flat else record["planes"]
+            same = planes[0]["request"] == self._request and planes[0]["versions"][_OWN_NAME] == version(_OWN_NAME)
             return bool(
                 same
-                and record["pixel_size"] == _describe_scale(image)
-                and record["image"] == describe_image(check_image(image.pixels))
+                and record["pixel_size"] == describe_scale(stack)
+                and len(planes) == len(stack.planes)
+                and all(
+                    plane["image"] == describe_image(check_image(pixels))
+                    for plane, pixels in zip(planes, stack.planes, strict=True)
+                )
             )
-        except (ValueError, KeyError, TypeError):  # no record of ours
+        except (ValueError, KeyError, TypeError, IndexError):  # no record of ours
             return False
 
-    def _analyze_and_save(self, path: Path, image: ImageFile, stem: str, paths: Sequence[Path], report: Report) -> str:
+    def _analyze_and_save(self, stack: FileStack, source: str, stem: str, paths: Sequence[Path], report: Report) -> str:
         """Returns what was found, in words."""
-        from napari_what_where.pipeline import analyze
-        from napari_what_where.segments.objects.find import find_objects
+        from napari_what_where.planes import find_stack_objects
 
-        settings = self.settings
-        analysis = analyze(image.pixels, **{**settings.analyze_options(), "backbone": self.backbone}, report=report)
-        analysis = replace(analysis, provenance={**analysis.provenance, "request": self._request})
-        objects = find_objects(analysis, report=report) if settings.objects else None
+        settings, objects = self.settings, None
+        analyses = self._analyze(stack, report)
+        if settings.objects:
+            linked = settings.linked and not stack.flat
+            objects = find_stack_objects(analyses, linked=linked, outline=stack.outline, report=report)
         with _without_record(paths):
-            save_analysis(
-                analysis,
+            found = save_stack(
+                stack,
+                analyses,
                 self.out,
                 stem,
-                objects=objects,
                 segments=settings.segments,
+                linked=settings.linked,
+                objects=objects,
                 formats=settings.formats,
-                pixel_size=image.pixel_size,
-                units=image.units,
-                source=path.name,
+                source=source,
             )
         for leftover in (each for path in paths for each in leftovers(path)):
             leftover.unlink(missing_ok=True)
-        found = len(set(analysis.tree.leaf_labels(settings.segments).tolist()))
-        return f"{found:,} segments" + ("" if objects is None else f", {int(objects.max()):,} objects")
+        return ", ".join(f"{count:,} {what}" for what, count in found.items())
+
+    def _analyze(self, stack: FileStack, report: Report) -> list[Analysis]:
+        from napari_what_where.pipeline import analyze
+        from napari_what_where.planes import analyze_planes
+
+        options = {**self.settings.analyze_options(), "backbone": self.backbone, "report": report}
+        analyses = [analyze(stack.planes[0], **options)] if stack.flat else analyze_planes(stack.planes, **options)
+        request = self._request
+        return [replace(each, provenance={**each.provenance, "request": request}) for each in analyses]
+
+
+def _as_channels(files: Name | Sequence[Name]) -> tuple[Path, ...]:
+    """The files of one image; ``ValueError`` for none."""
+    paths = (Path(files),) if isinstance(files, str | os.PathLike) else tuple(map(Path, files))
+    if not paths:
+        raise ValueError("Received an image of no files; expected one file, or one for each channel.")
+    return paths
 
 
 @contextmanager
@@ -269,12 +282,6 @@ def _without_record(paths: Sequence[Path]) -> Iterator[None]:
 def _stamp(path: Path) -> tuple[int, int] | None:
     """What changes when a file is replaced."""
     return (path.stat().st_ino, path.stat().st_mtime_ns) if path.exists() else None
-
-
-def _describe_scale(image: ImageFile) -> dict[str, Any] | None:
-    """The size of a pixel as a record has it."""
-    size = image.pixel_size
-    return None if size is None else {"rows": size[0], "columns": size[1], "units": image.units}
 
 
 def ready_backbone(settings: BatchSettings, given: Backbone | None = None) -> Backbone:

@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image
 
 from napari_what_where.files.export import write_labels
-from napari_what_where.files.reading import read_array, read_image, read_plane
+from napari_what_where.files.reading import read_image, read_stored
 
 
 @pytest.mark.parametrize("shape", [(5, 6), (5, 6, 3), (5, 6, 4)])
@@ -104,45 +104,20 @@ def test_a_stack_is_read_with_all_its_axes(tmp_path, rng, compression):
     tifffile.imwrite(tmp_path / "a.ome.tif", stack, metadata={"axes": "ZCYX"}, compression=compression)
     np.save(tmp_path / "a.npy", stack)
     for name in ("a.ome.tif", "a.npy"):
-        np.testing.assert_array_equal(read_array(tmp_path / name), stack)
-        np.testing.assert_array_equal(read_plane(tmp_path / name, (1, 2)).pixels, stack[1, 2])
+        np.testing.assert_array_equal(read_stored(tmp_path / name).array, stack)
 
 
 def test_frames_and_colours_are_read_as_axes(tmp_path, rng):
     write_animation(tmp_path / "moving.gif")
-    frames = read_array(tmp_path / "moving.gif")
+    frames = read_stored(tmp_path / "moving.gif").array
     assert frames.shape == (2, 9, 9, 3)
     assert [np.unique(frame).tolist() for frame in frames] == [[0], [99]]
     pixels = rng.integers(0, 256, (5, 6, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    np.testing.assert_array_equal(read_array(tmp_path / "a.png"), pixels)
-    np.testing.assert_array_equal(read_plane(tmp_path / "a.png", (slice(None), slice(None), 1)).pixels, pixels[..., 1])
-
-
-@pytest.mark.parametrize(
-    ("select", "channel_axis", "size"),
-    [
-        ((1, 0), None, (0.5, 0.25)),
-        ((1, 0, slice(3, 9), slice(None, None, 2)), None, (0.5, 0.5)),
-        ((1,), 0, (0.5, 0.25)),
-        ((slice(None), 0, 2), None, None),
-    ],
-)
-def test_a_part_has_the_size_of_a_pixel_if_it_is_a_plane_of_the_file(tmp_path, select, channel_axis, size):
-    scale = {"axes": "ZCYX", "PhysicalSizeX": 0.25, "PhysicalSizeXUnit": "µm", "PhysicalSizeY": 0.5}
-    tifffile.imwrite(tmp_path / "a.ome.tif", np.zeros((2, 3, 17, 18), np.uint16), metadata=scale)
-    image = read_plane(tmp_path / "a.ome.tif", select, channel_axis)
-    assert (image.pixel_size, image.units) == (size, size and "micrometer")
-
-
-def test_without_a_part_a_plane_is_the_image(tmp_path, rng):
-    pixels = rng.integers(0, 999, (4, 17, 18), dtype=np.uint16)
-    tifffile.imwrite(tmp_path / "a.tif", pixels, imagej=True, metadata={"axes": "CYX"})
-    np.testing.assert_array_equal(read_plane(tmp_path / "a.tif").pixels, read_image(tmp_path / "a.tif").pixels)
-    np.testing.assert_array_equal(read_plane(tmp_path / "a.tif", None, 0).pixels, np.moveaxis(pixels, 0, -1))
+    np.testing.assert_array_equal(read_stored(tmp_path / "a.png").array, pixels)
 
 
 def test_several_images_in_one_file_are_no_array(tmp_path):
     write_two_pages(tmp_path / "pages.tif")
     with pytest.raises(ValueError, match="holds 2 images"):
-        read_array(tmp_path / "pages.tif")
+        read_stored(tmp_path / "pages.tif")

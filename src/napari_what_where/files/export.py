@@ -24,6 +24,7 @@ from napari_what_where.files.encoding import (
     write_imagej,
     write_png,
 )
+from napari_what_where.files.outlines import keep_inside
 
 if TYPE_CHECKING:
     from napari_what_where.pipeline import Analysis
@@ -164,6 +165,7 @@ def save_analysis(
     formats: str | Sequence[str] = "tiff",
     labels: Any = None,
     objects: Any = None,
+    outline: np.ndarray | None = None,
     pixel_size: float | Sequence[float] | None = None,
     units: str | None = None,
     source: str | None = None,
@@ -173,12 +175,14 @@ def save_analysis(
     """Write STEM_labels.EXT in each format, STEM_eigenvectors.tif and STEM.json into ``folder``: all, or none.
 
     ``labels`` (rows, columns) stand in for the tree's own, for instance after editing; ``objects`` (rows, columns),
-    from :func:`~napari_what_where.find_objects`, are written as STEM_objects.EXT; ``pixel_size`` is that of
-    the image's rows and columns; ``source`` is the name of the image, for the record; ``labels_name`` is another name
-    for the labels' file, of one format; ``record`` is more for the JSON. Files of the same names are replaced. Returns
-    the paths, in the order of :func:`output_paths`. Raises what :func:`write_labels` raises.
+    from :func:`~napari_what_where.find_objects`, are written as STEM_objects.EXT; where ``outline``
+    (rows, columns) bool is False the tree's own labels become 0; ``pixel_size`` is that of the image's rows and
+    columns; ``source`` is the name of the image, for the record; ``labels_name`` is another name for the labels' file,
+    of one format; ``record`` is more for the JSON. Files of the same names are replaced. Returns the paths, in the
+    order of :func:`output_paths`. Raises what :func:`write_labels` raises.
     """
-    mask = _check_labels(analysis.tree.labels(segments) if labels is None else labels)
+    own = keep_inside(analysis.tree.labels(segments), outline) if labels is None else labels
+    mask = _check_labels(own)
     masks = [mask] if objects is None else [mask, _check_labels(objects)]
     paths = output_paths(folder, stem, formats, objects=objects is not None)
     if labels_name is not None:

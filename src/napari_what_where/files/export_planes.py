@@ -22,6 +22,7 @@ def save_planes(
     stem: str,
     labels: np.ndarray,
     *,
+    objects: np.ndarray | None = None,
     axis: str = "Z",
     labels_name: str | None = None,
     pixel_size: Sequence[float] | None = None,
@@ -30,10 +31,12 @@ def save_planes(
 ) -> list[Path]:
     """Write STEM_labels.tif, STEM_eigenvectors.tif and STEM.json into ``folder``: all, or none; returns the paths.
 
+    With ``objects`` STEM_objects.tif, too, the second of the paths.
+
     Parameters
     ----------
     analyses : one a plane
-    labels : (planes, rows, columns) non-negative integers
+    labels, objects : (planes, rows, columns) non-negative integers
     axis : "Z" or "T", what the planes run along.
     labels_name : another name for the file of labels.
     pixel_size, units : of planes, rows and columns.
@@ -42,13 +45,15 @@ def save_planes(
     The eigenvectors become a float32 stack of (planes, count, rows, columns) on the token grid. Raises what
     :func:`~napari_what_where.files.export.write_labels` raises; files of the same names are replaced.
     """
-    paths = output_paths(folder, stem)
+    paths = output_paths(folder, stem, objects=objects is not None)
     if labels_name is not None:
         paths = [Path(folder, labels_name), *paths[1:]]
+    masks = [labels] if objects is None else [labels, objects]
     vectors = np.stack([analysis.embedding.vectors for analysis in analyses]).astype(np.float32)
     written = {**(record or {}), "planes": [analysis.provenance for analysis in analyses]}
-    with atomic_paths(paths) as (masks, eigenvectors, provenance):
-        write_labels(masks, labels, pixel_size=pixel_size, units=units, axes=f"{axis}YX")
+    with atomic_paths(paths) as (*images, eigenvectors, provenance):
+        for image, mask in zip(images, masks, strict=True):
+            write_labels(image, mask, pixel_size=pixel_size, units=units, axes=f"{axis}YX")
         # ImageJ has five axes; eigenvectors take that of the channels, or of z beside time.
         order = "TZYX" if axis == "T" else "ZCYX"
         write_imagej(eigenvectors, vectors, axes=order)

@@ -42,13 +42,14 @@ def plan_stems(
     formats: str | Sequence[str],
     *,
     objects: bool = False,
+    others: Sequence[str | os.PathLike[str]] = (),
 ) -> list[tuple[Path, str]]:
     """Each image with the stem of its results: its own, or STEM-2, STEM-3, … where that is taken.
 
     A stem is taken by an earlier image (names that differ in case alone are one, as on some disks) and by results
-    that would replace one of the images.
+    that would replace one of the images, or of ``others``, which get none.
     """
-    inputs = {os.path.realpath(image) for image in images}
+    inputs = {os.path.realpath(image) for image in (*images, *others)}
     taken: set[str] = set()
     plan = []
     for image in map(Path, images):

@@ -29,20 +29,51 @@ def select_plane(array: np.ndarray, select: Select | None = None, channel_axis: 
     ValueError
         If the index does not fit the array, or what it selects is no plane.
     """
+    (plane,) = select_planes(array, select, channel_axis)
+    return np.array(plane if channel_axis is None else data_channels(plane), order="C")
+
+
+def select_planes(
+    array: np.ndarray,
+    select: Select | None = None,
+    channel_axis: int | None = None,
+    plane_axis: int | None = None,
+) -> np.ndarray:
+    """As :func:`select_plane`, every plane along ``plane_axis``: a view of (planes, rows, columns[, channels]).
+
+    ``plane_axis``: an axis of what was selected, as ``channel_axis`` is; without it there is one plane. Pixels are as
+    they are stored: channels that could be taken for colours are left to the caller. Raises as :func:`select_plane`.
+    """
     part = array[full_index(array.shape, select)]
     chosen = f"has shape {array.shape}, the part selected {part.shape}"
     if part.size == 0:
         raise ValueError(f"{chosen} and no pixels. Select less narrowly")
-    if channel_axis is not None:
-        if part.ndim != 3 or not -3 <= channel_axis < 3:
-            raise ValueError(f"{chosen}; expected three axes, of which channel axis {channel_axis} is one")
-        part = data_channels(np.moveaxis(part, channel_axis, -1))
-    elif part.ndim != 2 and not (part.ndim == 3 and part.shape[2] in (3, 4)):
-        raise ValueError(
-            f"{chosen}; expected (rows, columns). Select one plane, for example {','.join(['0'] * (part.ndim - 2))},:,:"
-            ", or say which axis holds channels"
-        )
-    return np.array(part, order="C")
+    axes = [axis for axis in (plane_axis, channel_axis) if axis is not None]
+    if any(not -part.ndim <= axis < part.ndim for axis in axes) or len({axis % part.ndim for axis in axes}) < len(axes):
+        raise ValueError(f"{chosen}; expected {_named(plane_axis, channel_axis)} among its axes, counted from 0")
+    order = [axis % part.ndim for axis in axes]
+    planes = [order[0]] if plane_axis is not None else []
+    channels = [order[-1]] if channel_axis is not None else []
+    view = part.transpose(*planes, *(axis for axis in range(part.ndim) if axis not in order), *channels)
+    view = view if planes else view[np.newaxis]
+    colours = not channels and view.ndim == 4 and view.shape[-1] in (3, 4)
+    if view.ndim != 3 + len(channels) and not colours:
+        raise ValueError(f"{chosen}; {_expected(plane_axis, channel_axis, part.ndim)}")
+    return view
+
+
+def _named(plane_axis: int | None, channel_axis: int | None) -> str:
+    names = [("plane axis", plane_axis), ("channel axis", channel_axis)]
+    return " and ".join(f"{name} {axis}" for name, axis in names if axis is not None)
+
+
+def _expected(plane_axis: int | None, channel_axis: int | None, ndim: int) -> str:
+    """What a part of the wrong number of axes should have been."""
+    named = _named(plane_axis, channel_axis)
+    if named:
+        return f"expected {'four' if ' and ' in named else 'three'} axes, {named} among them"
+    example = ",".join(["0"] * (ndim - 2) + [":", ":"])
+    return f"expected (rows, columns). Select one plane, like {example}, or say which axis holds channels, or planes"
 
 
 def parse_select(text: str) -> Select:

@@ -1,16 +1,15 @@
-"""Images from files: one plane, or part of a stack, with the size of a pixel where the file says it."""
+"""Images from files: one plane, or an array with all its axes, with the size of a pixel where the file says it."""
 
 from __future__ import annotations
 
 import os
 import re
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-
-from napari_what_where.files.indexing import Select, full_index, select_plane
 
 if TYPE_CHECKING:
     import tifffile
@@ -40,6 +39,19 @@ class ImageFile(NamedTuple):
     units: str | None = None
 
 
+class StoredArray(NamedTuple):
+    """An array with all its axes, as a file has it.
+
+    ``axes``: a letter for each, as tifffile has them, Q where the file does not say; ``sizes``: extent of a pixel along
+    Y and X, in ``units``, and where it is known Z, in ``units`` too, and T, in seconds.
+    """
+
+    array: np.ndarray
+    axes: str
+    sizes: Mapping[str, float] = {}
+    units: str | None = None
+
+
 def read_image(path: str | os.PathLike[str]) -> ImageFile:
     """Read one 2-D image: TIFF (with several channels, too), NPY, or what Pillow reads (PNG, JPEG, BMP, WebP, …).
 
@@ -58,55 +70,13 @@ def read_image(path: str | os.PathLike[str]) -> ImageFile:
     return ImageFile(_read_with_pillow(file))
 
 
-def read_array(path: str | os.PathLike[str]) -> np.ndarray:
+def read_stored(path: str | os.PathLike[str]) -> StoredArray:
     """The one array that a file holds, with all axes as stored but those of length 1 in a TIFF.
 
     As ``tifffile.imread``, ``numpy.load`` and Pillow give it: colours last, several frames first. Uncompressed TIFF
     and NPY files are mapped, read-only: only what is taken of them is read. Raises as :func:`read_image`.
     """
-    return _read_stored(_existing(path))[0]
-
-
-def read_plane(
-    path: str | os.PathLike[str], select: Select | None = None, channel_axis: int | None = None
-) -> ImageFile:
-    """What :func:`read_image` reads, or, told which part, that part of :func:`read_array`.
-
-    See :func:`~napari_what_where.files.indexing.select_plane`. The size of a pixel stays with planes along the rows and
-    columns of the file. Raises what these three raise.
-    """
-    if select is None and channel_axis is None:
-        return read_image(path)
-    array, axes, pixel_size, units = _read_stored(_existing(path))
-    pixels = select_plane(array, select, channel_axis)
-    index = zip(axes, full_index(array.shape, select), strict=True)
-    left = [(axis, step.step or 1) for axis, step in index if isinstance(step, slice)]
-    if channel_axis is not None:
-        del left[channel_axis]
-    if pixel_size is None or [axis for axis, _ in left[:2]] != ["Y", "X"]:
-        return ImageFile(pixels)
-    return ImageFile(pixels, (pixel_size[0] * abs(left[0][1]), pixel_size[1] * abs(left[1][1])), units)
-
-
-def _existing(path: str | os.PathLike[str]) -> Path:
-    file = Path(path)
-    if file.is_dir():
-        raise IsADirectoryError("is a folder; expected an image file")
-    if not file.exists():
-        raise FileNotFoundError("there is no such file")
-    return file
-
-
-class _Stored(NamedTuple):
-    """An array, a letter for each of its axes, and the size of a pixel along Y and X."""
-
-    array: np.ndarray
-    axes: str
-    pixel_size: tuple[float, float] | None = None
-    units: str | None = None
-
-
-def _read_stored(file: Path) -> _Stored:
+    file = _existing(path)
     if file.suffix.lower() in _TIFF_SUFFIXES:
         import tifffile
 
@@ -116,12 +86,21 @@ def _read_stored(file: Path) -> _Stored:
             (series,) = tiff.series
             mapped = series.dataoffset is not None and series.size > 0
             array = tifffile.memmap(file, series=0, mode="r") if mapped else series.asarray()
-            return _Stored(array, series.axes, *_tiff_scale(tiff))
+            return StoredArray(array, series.axes, *_tiff_scale(tiff))
     if file.suffix.lower() == ".npy":
         array = np.load(file, mmap_mode="r", allow_pickle=False)
     else:
         array = _read_with_pillow(file, frames=True)
-    return _Stored(array, "Q" * array.ndim)
+    return StoredArray(array, "Q" * array.ndim)
+
+
+def _existing(path: str | os.PathLike[str]) -> Path:
+    file = Path(path)
+    if file.is_dir():
+        raise IsADirectoryError("is a folder; expected an image file")
+    if not file.exists():
+        raise FileNotFoundError("there is no such file")
+    return file
 
 
 def _read_tiff(file: Path) -> ImageFile:
@@ -139,23 +118,39 @@ def _read_tiff(file: Path) -> ImageFile:
         pixels = series.asarray().reshape([size for _, size in kept])
         if len(axes) == 3:
             pixels = np.moveaxis(pixels, axes.index("C" if "C" in axes else "S"), -1)
-        return ImageFile(pixels, *_tiff_scale(tiff))
+        sizes, units = _tiff_scale(tiff)
+        return ImageFile(pixels, (sizes["Y"], sizes["X"]), units) if sizes else ImageFile(pixels)
 
 
-def _tiff_scale(tiff: tifffile.TiffFile) -> tuple[tuple[float, float], str] | tuple[None, None]:
-    """The size of a pixel that ImageJ or OME metadata give, in units spelt out, or (None, None)."""
+def _tiff_scale(tiff: tifffile.TiffFile) -> tuple[dict[str, float], str | None]:
+    """The sizes of a pixel that OME or ImageJ metadata give, and their unit spelt out, as :class:`StoredArray` has it.
+
+    Empty, and None, where they do not give those of rows and columns.
+    """
     if tiff.is_ome and tiff.ome_metadata:
-        sizes = [re.search(rf'PhysicalSize{axis}="([^"]+)"', tiff.ome_metadata) for axis in "YX"]
-        unit = re.search(r'PhysicalSizeXUnit="([^"]+)"', tiff.ome_metadata)
-        if all(sizes):
-            rows, columns = (float(size[1]) for size in sizes if size)
-            return (rows, columns), _spelt_out(unit[1] if unit else "µm")
-    if tiff.is_imagej and (tiff.imagej_metadata or {}).get("unit"):
-        tags = [tiff.pages[0].tags.get(name) for name in ("YResolution", "XResolution")]
-        if all(tag is not None and tag.value[0] for tag in tags):
-            rows, columns = (tag.value[1] / tag.value[0] for tag in tags)
-            return (rows, columns), _spelt_out(str((tiff.imagej_metadata or {})["unit"]))
-    return None, None
+        sizes, units = _ome_scale(tiff.ome_metadata)
+        if sizes:
+            return sizes, units
+    described = (tiff.imagej_metadata or {}) if tiff.is_imagej else {}
+    tags = [tiff.pages[0].tags.get(name) for name in ("YResolution", "XResolution")]
+    if not described.get("unit") or any(tag is None or not tag.value[0] for tag in tags):
+        return {}, None
+    sizes = {axis: tag.value[1] / tag.value[0] for axis, tag in zip("YX", tags, strict=True)}
+    others = {"Z": described.get("spacing"), "T": described.get("finterval")}
+    return sizes | {axis: float(size) for axis, size in others.items() if size}, _spelt_out(str(described["unit"]))
+
+
+def _ome_scale(metadata: str) -> tuple[dict[str, float], str | None]:
+    names = {"Y": "PhysicalSizeY", "X": "PhysicalSizeX", "Z": "PhysicalSizeZ", "T": "TimeIncrement"}
+    found = {axis: re.search(rf'\b{name}="([^"]+)"', metadata) for axis, name in names.items()}
+    units = {axis: re.search(rf'\b{name}Unit="([^"]+)"', metadata) for axis, name in names.items()}
+    sizes = {axis: float(size[1]) for axis, size in found.items() if size}
+    spelt = {axis: _spelt_out(unit[1]) if unit else "micrometer" for axis, unit in units.items()}
+    if not all(sizes.get(axis, 0) > 0 for axis in "YX"):
+        return {}, None
+    # Time has its own unit, by default the second; depth may have another than rows and columns.
+    usable = {"Y", "X"} | ({"Z"} if spelt["Z"] == spelt["X"] else set()) | (set() if units["T"] else {"T"})
+    return {axis: size for axis, size in sizes.items() if axis in usable and size > 0}, spelt["X"]
 
 
 def _spelt_out(unit: str) -> str:

@@ -27,7 +27,7 @@ from napari_what_where.progress import Report
 from napari_what_where.widgets.task import Task
 
 if TYPE_CHECKING:
-    from napari_what_where.batch import BatchSettings, FileResult
+    from napari_what_where.batch import BatchSettings, FilePart, FileResult
 
 _POLL_MS = 100
 _WORDS = {"done": "done", "skipped": "done before", "failed": "failed"}
@@ -36,12 +36,12 @@ _WORDS = {"done": "done", "skipped": "done before", "failed": "failed"}
 class FolderDialog(QDialog):
     """Choose a folder of images and one for results, and start; files that were done before are not done again."""
 
-    def __init__(self, settings: BatchSettings, parent: QWidget | None = None) -> None:
+    def __init__(self, settings: BatchSettings, part: FilePart, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Same settings to a folder")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)
         self.resize(640, 420)
-        self._settings = settings
+        self._settings, self._part = settings, part
         self._results: list[FileResult] = []
         self._shown, self._failure = 0, ""
         self.task: Task | None = None
@@ -53,7 +53,7 @@ class FolderDialog(QDialog):
 
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
-        said = QLabel(describe(self._settings))
+        said = QLabel(describe(self._settings, self._part))
         said.setWordWrap(True)
         layout.addWidget(said)
         form = QFormLayout()
@@ -112,7 +112,15 @@ class FolderDialog(QDialog):
         self._set_busy(True)
 
         def work(report: Report) -> None:
-            run_batch(files, target, self._settings, resume=True, report=report, on_result=self._results.append)
+            run_batch(
+                files,
+                target,
+                self._settings,
+                part=self._part,
+                resume=True,
+                report=report,
+                on_result=self._results.append,
+            )
 
         self.task = Task(work, on_success=lambda _: None, on_failure=self._fail, on_end=self._end)
         self.message.setText("")
@@ -173,12 +181,17 @@ class FolderDialog(QDialog):
         self.stop.setEnabled(busy)
 
 
-def describe(settings: BatchSettings) -> str:
+def describe(settings: BatchSettings, part: FilePart) -> str:
     """The settings in a line."""
     size = "automatic" if settings.smallest_object is None else f"{settings.smallest_object:g} px"
     what = "objects and " if settings.objects else ""
     edges = "edges followed" if settings.follow_edges else "edges ignored"
-    return (
+    said = (
         f"{what}{settings.segments} segments · {settings.backbone}, {settings.pathway} · "
         f"{settings.count} eigenvectors · smallest object {size} · {edges}"
-    ).capitalize()
+    )
+    if part.channel_axis is not None:
+        said += f" · channels on axis {part.channel_axis}"
+    if part.plane_axis is not None:
+        said += f" · every plane along axis {part.plane_axis}, {'linked' if settings.linked else 'each by itself'}"
+    return said.capitalize()

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_what_where.files.outlines import Outline, Polygon, Window, draw_outline, window_around
 from napari_what_where.widgets.source import shown_axes
 
 if TYPE_CHECKING:
     from napari.layers import Image, Shapes
-
-LEAST = 2
-"""Pixels along a side that an image needs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,8 +20,8 @@ class Part:
     bool; None for all of it.
     """
 
-    window: tuple[slice, slice]
-    outline: np.ndarray | None = None
+    window: Window
+    outline: Outline | None = None
 
 
 def part_on_screen(viewer: Any, layer: Image, channel_axis: int | None = None) -> Part:
@@ -33,7 +30,8 @@ def part_on_screen(viewer: Any, layer: Image, channel_axis: int | None = None) -
     corners = np.asarray(layer.corner_pixels, float)[:, list(axes)]
     if layer.multiscale:
         corners = corners * np.asarray(layer.downsample_factors)[layer.data_level][list(axes)]
-    return Part(_window(_sizes(layer, axes), corners[0], corners[1], f"What is on screen of {layer.name!r}"))
+    low, high = corners
+    return Part(window_around(low, high, _sizes(layer, axes), what=f"What is on screen of {layer.name!r}"))
 
 
 def part_in_shapes(viewer: Any, layer: Image, channel_axis: int | None = None) -> Part:
@@ -43,15 +41,13 @@ def part_in_shapes(viewer: Any, layer: Image, channel_axis: int | None = None) -
     if not chosen:
         raise ValueError(f"Layer {shapes.name!r} has {len(shapes.data)} shapes; select those to run on.")
     axes = shown_axes(viewer, layer.ndim, aside=channel_axis)
-    polygons = [_outline_in(layer, shapes, number)[:, list(axes)] for number in chosen]
-    corners = np.concatenate(polygons)
-    window = _window(_sizes(layer, axes), corners.min(axis=0), corners.max(axis=0), f"The shape in {shapes.name!r}")
-    outline = _inside(polygons, window)
-    if outline.sum() < LEAST * LEAST:
-        raise ValueError(
-            f"The shape in {shapes.name!r} covers {outline.sum()} pixels of {layer.name!r}; draw it larger."
-        )
-    return Part(window, None if outline.all() else outline)
+    polygons = [_polygon(_outline_in(layer, shapes, number)[:, list(axes)]) for number in chosen]
+    return Part(*draw_outline(polygons, _sizes(layer, axes), what=f"The shape in {shapes.name!r}"))
+
+
+def _polygon(corners: np.ndarray) -> Polygon:
+    """Corners to a hundredth of a pixel, as text has room for them."""
+    return tuple((float(row), float(column)) for row, column in np.round(corners, 2))
 
 
 def _shapes_layer(viewer: Any) -> Shapes:
@@ -83,28 +79,6 @@ def _outline_in(layer: Image, shapes: Shapes, number: int) -> np.ndarray:
     return np.array([layer.world_to_data(point) for point in world])
 
 
-def _inside(polygons: Sequence[np.ndarray], window: tuple[slice, slice]) -> np.ndarray:
-    from skimage.draw import polygon2mask
-
-    origin = np.array([span.start for span in window])
-    shape = tuple(span.stop - span.start for span in window)
-    inside = np.zeros(shape, bool)
-    for polygon in polygons:
-        inside |= polygon2mask(shape, polygon - origin)
-    return inside
-
-
 def _sizes(layer: Image, axes: tuple[int, int]) -> tuple[int, int]:
     data = layer.data[0] if layer.multiscale else layer.data
     return int(data.shape[axes[0]]), int(data.shape[axes[1]])
-
-
-def _window(sizes: tuple[int, int], low: np.ndarray, high: np.ndarray, what: str) -> tuple[slice, slice]:
-    spans = []
-    # Shapes are kept in float32: rounding must not add a row of pixels.
-    for size, least, most in zip(sizes, np.round(low, 2), np.round(high, 2), strict=True):
-        start, stop = max(0, int(np.floor(least))), min(size, int(np.ceil(most)) + 1)
-        if stop - start < LEAST:
-            raise ValueError(f"{what} is less than {LEAST} pixels of the image. Zoom to it, or draw over it.")
-        spans.append(slice(start, stop))
-    return spans[0], spans[1]

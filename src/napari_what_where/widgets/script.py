@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from napari_what_where.files.outlines import Outline
+from napari_what_where.files.stacks import FilePart, FileStack, open_stack
 from napari_what_where.image import check_image
 from napari_what_where.pipeline import Analysis, describe_image
 from napari_what_where.widgets.findings import Findings
-from napari_what_where.widgets.source import Source
+from napari_what_where.widgets.source import FULL_SIZE, Source
 
 _ANALYZE_OPTIONS = (
     "backbone",
@@ -26,39 +28,71 @@ _ANALYZE_OPTIONS = (
 )
 
 
-_OBJECTS = "labels = ww.find_objects(analysis)  # (rows, columns), 0 is background"
-
-
 def as_python(findings: Findings, segments: int, *, objects: bool = False) -> str:
     """A script that opens the source, repeats the analysis and takes ``segments`` segments, or objects, bit for bit."""
     options = findings.analyses[0].provenance["options"]
     arguments = "".join(f"    {name}={options[name]!r},\n" for name in _ANALYZE_OPTIONS)
-    opening = _opening(findings)
-    if findings.source.plane_axis is None:
-        lines = [*opening, "", f"analysis = ww.analyze(\n    image,\n{arguments})"]
-        lines += [_OBJECTS] if objects else [f"labels = analysis.tree.labels({segments})  # (rows, columns)"]
+    source = findings.source
+    if source.plane_axis is None:
+        analysed = ["", f"analysis = ww.analyze(\n    image,\n{arguments})"]
     else:
-        linked = findings.source.linked
-        lines = [
-            *opening,
-            "",
-            "from napari_what_where.planes import analyze_planes",
-            "from napari_what_where.segments.stack import TreeStack",
-            "",
-            f"analyses = analyze_planes(\n    image,\n{arguments})",
-        ]
-        lines += (
-            _stack_objects(linked)
-            if objects
-            else [
-                f"stack = TreeStack([analysis.tree for analysis in analyses], linked={linked})",
-                f"labels = stack.labels({segments})  # (planes, rows, columns)",
-            ]
-        )
-    if findings.source.outline is not None:
-        lines += _outline(findings.source.outline)
-    text = "\n".join(["import napari_what_where as ww", *lines, ""])
+        analysed = ["", "from napari_what_where.planes import analyze_planes", ""]
+        analysed += [f"analyses = analyze_planes(\n    image,\n{arguments})"]
+    labelled = _objects(source) if objects else _segments(source, segments)
+    text = "\n".join(["import napari_what_where as ww", *_opening(findings), *analysed, *labelled, ""])
     return f"import numpy as np\n{text}" if "np." in text else text
+
+
+def _segments(source: Source, segments: int) -> list[str]:
+    """Labels of an analysis, or of a stack of them, in the part that counts."""
+    outline = [] if source.outline is None else [*_outline(source), "labels[..., ~outline] = 0"]
+    if source.plane_axis is None:
+        return [f"labels = analysis.tree.labels({segments})  # (rows, columns)", *outline]
+    return [
+        "",
+        "from napari_what_where.segments.stack import TreeStack",
+        "",
+        f"stack = TreeStack([analysis.tree for analysis in analyses], linked={source.linked})",
+        f"labels = stack.labels({segments})  # (planes, rows, columns)",
+        *outline,
+    ]
+
+
+def _objects(source: Source) -> list[str]:
+    outline = [] if source.outline is None else _outline(source)
+    if source.plane_axis is None:
+        lines = ["labels = ww.find_objects(analysis)  # (rows, columns), 0 is background", *outline]
+        return [*lines, "labels[~outline] = 0"] if outline else lines
+    # Numbers are linked, or go on, when what is outside has gone.
+    within = ", outline=outline" if outline else ""
+    return [
+        *outline,
+        "",
+        "from napari_what_where.planes import find_stack_objects",
+        "",
+        "# (planes, rows, columns), 0 is background",
+        f"labels = find_stack_objects(analyses, linked={source.linked}{within})",
+    ]
+
+
+def _outline(source: Source) -> list[str]:
+    """The part that the user drew, drawn again."""
+    shape = source.arrays[0].shape
+    rows, columns = (int(shape[axis]) for axis in source.axes)
+    polygons = "".join(f"    {list(polygon)},\n" for polygon in _polygons(source))
+    return [
+        "",
+        "from napari_what_where.files.outlines import draw_outline",
+        "",
+        "# (row, column) of each corner, in pixels of the whole plane.",
+        f"shapes = [\n{polygons}]",
+        f"_, outline = draw_outline(shapes, ({rows}, {columns}))",
+    ]
+
+
+def _polygons(source: Source) -> tuple[Any, ...]:
+    """What the outline was drawn from."""
+    return source.outline.polygons if isinstance(source.outline, Outline) else ()
 
 
 def file_gives_same(analyses: Sequence[Analysis], source: Source) -> bool:
@@ -78,25 +112,40 @@ def file_gives_same(analyses: Sequence[Analysis], source: Source) -> bool:
     return bool(described == [analysis.provenance["image"] for analysis in analyses])
 
 
-def command_parts(source: Source) -> tuple[str, Any, int | None]:
-    """The file, what of it, and which axis of that holds channels, as the command wants them."""
-    assert source.path is not None
-    whole = all(step == slice(None) for step in source.index)
-    return source.path, None if whole else source.index, source.channel_position
+def command_parts(source: Source) -> tuple[tuple[str, ...], FilePart]:
+    """The files, one a layer, and what of them, as the command wants them; ``ValueError`` for a layer without one."""
+    paths = tuple(path for path in source.paths if path is not None)
+    if len(paths) < len(source.paths):
+        raise ValueError("The pixels of these layers are not all from files.")
+    within = _polygons(source)
+    # The command finds the window of an outline itself.
+    index = tuple(slice(None) if within and axis in source.axes else step for axis, step in enumerate(source.index))
+    left = [axis for axis, step in enumerate(index) if isinstance(step, slice)]
+    channel_axis, plane_axis = (
+        None if axis is None else left.index(axis) for axis in (source.channel_axis, source.plane_axis)
+    )
+    whole = all(step == slice(None) for step in index)
+    return paths, FilePart(None if whole else index, channel_axis, plane_axis, within)
 
 
 def command_gives_same(analyses: Sequence[Analysis], source: Source) -> bool:
-    """Whether the command reads from the layer's file what was analysed. Reads the file: not in the GUI thread."""
-    if source.path is None or source.plane_axis is not None or source.outline is not None:
-        return False
+    """Whether the command reads from the layers' files what was analysed. Reads them: not in the GUI thread."""
+    rows, columns = source.shape
+    if source.outline is not None and rows * columns > FULL_SIZE:
+        return False  # the outline is drawn at another resolution here
     try:
-        from napari_what_where.files.reading import read_plane
-
-        image = read_plane(*command_parts(source))
-        described = describe_image(check_image(image.pixels))
-    except Exception:  # not a file that can be read so
+        stack = open_stack(*command_parts(source))
+        described = [describe_image(check_image(plane)) for plane in stack.planes]
+    except Exception:  # not files that can be read so
         return False
-    return bool(described == analyses[0].provenance["image"])
+    same = described == [analysis.provenance["image"] for analysis in analyses]
+    return bool(same and _same_outline(stack, source))
+
+
+def _same_outline(stack: FileStack, source: Source) -> bool:
+    if stack.outline is None or source.outline is None:
+        return stack.outline is source.outline
+    return np.array_equal(stack.outline, source.outline)
 
 
 def index_text(source: Source) -> str:
@@ -152,33 +201,3 @@ def _axes_order(source: Source) -> tuple[int, ...] | None:
     order = [kept.index(axis) for axis in wanted]
     order += range(len(order), len(order) + (source.rgb or len(source.arrays) > 1))
     return None if order == sorted(order) else tuple(order)
-
-
-def _stack_objects(linked: bool) -> list[str]:
-    lines = ["found = [ww.find_objects(analysis) for analysis in analyses]"]
-    if linked:
-        return [
-            *lines,
-            "from napari_what_where.segments.linking import link_images",
-            "labels = link_images(np.stack(found))  # (planes, rows, columns), 0 is background",
-        ]
-    return [
-        *lines,
-        "before = np.cumsum([0, *(int(labels.max()) for labels in found)])",
-        "labels = np.stack([np.where(one > 0, one + first, 0) for one, first in zip(found, before)])",
-    ]
-
-
-def _outline(outline: np.ndarray) -> list[str]:
-    """The part that the user drew, as the columns from which to which each of its rows counts."""
-    runs = []
-    for row, inside in enumerate(outline):
-        steps = np.flatnonzero(np.diff(np.concatenate([[0], inside.astype(np.int8), [0]])))
-        runs += [(row, int(start), int(stop)) for start, stop in steps.reshape(-1, 2)]
-    return [
-        f"outline = {runs}  # (row, first column, last + 1) of the shape that was drawn",
-        "inside = [(row, column) for row, start, stop in outline for column in range(start, stop)]",
-        "outside = np.ones(labels.shape[-2:], bool)",
-        "outside[tuple(zip(*inside))] = False",
-        "labels[..., outside] = 0",
-    ]
