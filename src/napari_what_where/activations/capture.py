@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from threading import get_ident
 from typing import Any, NamedTuple
 
 import torch
@@ -67,16 +68,20 @@ def capture_attention(
     mode are gone after the block, also after an exception. Cost: microseconds for each module and torch function.
     """
     stack: list[_Frame] = []
+    thread = get_ident()
 
+    # Hooks, unlike the mode, are of the model and so of all threads that run it.
     def entering(name: str) -> Callable[..., None]:
         def enter(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            stack.append(_Frame(name, _plane_of(args, kwargs)))
-            on_enter(name)
+            if get_ident() == thread:
+                stack.append(_Frame(name, _plane_of(args, kwargs)))
+                on_enter(name)
 
         return enter
 
     def leave(*_: Any) -> None:
-        stack.pop()
+        if get_ident() == thread:
+            stack.pop()
 
     def see(call: _Product) -> None:
         frame = stack[-1] if stack else _Frame("", None)
