@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_what_where.activations.backbone import BackboneInfo
-    from napari_what_where.activations.networks.network import NetworkBackbone
+    from napari_what_where.activations.networks.pretrained import PretrainedBackbone
 
 FAMILIES: dict[str, str] = {
     "UNet2DConditionModel": "stable_diffusion:StableDiffusionUNet",
@@ -74,14 +74,14 @@ def class_of_folder(folder: Path) -> str:
     return name
 
 
-def adapter_for(class_name: str, folder: Path, info: BackboneInfo, **options: Any) -> NetworkBackbone:
+def adapter_for(class_name: str, folder: Path, info: BackboneInfo, **options: Any) -> PretrainedBackbone:
     """The backbone that runs a model of that class from its folder; weights are read at first use.
 
     Raises ``TypeError`` in words for an option that the adapter does not have.
     """
     module, _, name = FAMILIES[class_name].partition(":")
     adapter = getattr(importlib.import_module(f"napari_what_where.activations.networks.{module}"), name)
-    made: NetworkBackbone = adapter(info, folder, class_name, **options)
+    made: PretrainedBackbone = adapter(info, folder, class_name, **options)
     return made
 
 

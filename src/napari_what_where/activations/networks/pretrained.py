@@ -17,12 +17,13 @@ class PretrainedBackbone(NetworkBackbone):
     ``folder``: with model_index.json or config.json; ``class_name``: of the network, see
     :data:`~napari_what_where.activations.networks.families.FAMILIES`; the options are those of
     :class:`~napari_what_where.activations.networks.network.NetworkBackbone` and of the adapter. Only safetensors are
-    read, no code is run, nothing is fetched.
+    read, no code is run, nothing is fetched. ``commit``: of its repository on the hub, where it came from there.
     """
 
     def __init__(self, info: BackboneInfo, folder: Path, class_name: str, **options: Any) -> None:
         super().__init__(info, **options)
         self.folder, self.class_name = Path(folder), class_name
+        self.commit: str | None = None
 
     @property
     def keepable(self) -> bool:
@@ -30,7 +31,7 @@ class PretrainedBackbone(NetworkBackbone):
 
     def describe(self) -> dict[str, Any]:
         weights = _fingerprint(self.folder)
-        return {**super().describe(), "class": self.class_name, "weights": weights}
+        return {**super().describe(), "class": self.class_name, "commit": self.commit, "weights": weights}
 
     def config(self, part: str = "") -> dict[str, Any]:
         """What the configuration of a part of the model says, without loading it."""
