@@ -1,8 +1,8 @@
 """The published configurations of the models in the catalogue, to build them without weights.
 
 ``parts(name)`` gives what a download of that model holds: ``(class name, configuration, bytes of a number)`` for each
-file of weights, the model that attention is read from first (0 bytes where its file is another's). Built on the meta device they take no memory, so that the
-catalogue's numbers can be checked against the true classes.
+file of weights, the model that attention is read from first (0 bytes where it lies in the file of a larger one). Built
+on the meta device they take no memory, so that the catalogue's numbers can be checked against the true classes.
 """
 
 from __future__ import annotations
