@@ -16,7 +16,7 @@ from napari_what_where.activations.networks.pictures import picture_shape, pictu
 from napari_what_where.activations.networks.placement import place
 from napari_what_where.activations.types import Grid, TokenActivations
 from napari_what_where.image import PerceptualScale
-from napari_what_where.progress import Progress, Report, ignore_progress
+from napari_what_where.progress import Progress, Report, checkpoints, ignore_progress
 from napari_what_where.working_plane.object_scale import OBJECT_SPAN, WorkingPlane
 
 STAGE = "activations"
@@ -61,6 +61,8 @@ class NetworkBackbone(Backbone):
         images. Requires that modules run in the order of their names.
     half
         Half-precision type for GPUs.
+    longest
+        Longest side of a picture that the network takes; a longer one is squeezed, aspect and all. None: any.
 
     Parameters
     ----------
@@ -80,6 +82,7 @@ class NetworkBackbone(Backbone):
     image_tokens: Literal["first", "last"] = "last"
     ends_early: bool = False
     half: torch.dtype = torch.float16
+    longest: int | None = None
 
     def __init__(
         self,
@@ -100,6 +103,7 @@ class NetworkBackbone(Backbone):
         self.device = torch.device("cpu")
         self._module: torch.nn.Module | None = None
         self._placed: tuple[torch.device, torch.dtype] | None = None
+        self._loaded_as = torch.float32
 
     # What a family's adapter says
 
@@ -107,13 +111,21 @@ class NetworkBackbone(Backbone):
         """The module that attends to the image, with its weights, on the CPU; called once."""
         raise NotImplementedError
 
-    def run(self, picture: torch.Tensor) -> Any:
-        """One forward pass on a (1, 3, rows, columns) picture, red, green and blue in [0, 1]."""
+    def prepare(self, picture: torch.Tensor) -> Any:
+        """What all passes share; by default the picture, on the device and in the type that is in use.
+
+        ``picture``: (1, 3, rows, columns) float32 on the CPU, red, green and blue in [0, 1]. What takes long calls
+        :func:`~napari_what_where.progress.checkpoint` every so often, so that it can be cancelled.
+        """
+        return picture.to(self.device, self.dtype)
+
+    def run(self, prepared: Any) -> Any:
+        """One forward pass on what :meth:`prepare` made of the picture."""
         raise NotImplementedError
 
-    def passes(self, picture: torch.Tensor) -> Iterable[Pass]:
+    def passes(self, prepared: Any) -> Iterable[Pass]:
         """The forward passes over a picture; by default one, :meth:`run`. Each is run before the next is asked for."""
-        yield Pass("", lambda: self.run(picture))
+        yield Pass("", lambda: self.run(prepared))
 
     @property
     def pass_count(self) -> int:
@@ -133,9 +145,12 @@ class NetworkBackbone(Backbone):
 
     @property
     def module(self) -> torch.nn.Module:
-        """The module, loaded at first use; in evaluation mode."""
+        """The module, loaded at first use, and again where more precision is asked for than it was loaded with."""
+        if self._loaded_as not in (torch.float32, self.dtype):
+            self._module = None
         if self._module is None:
             self._module = self.load().eval().requires_grad_(False)
+            self._placed, self._loaded_as = None, self.dtype
         return self._module
 
     @property
@@ -205,16 +220,21 @@ class NetworkBackbone(Backbone):
         scale: PerceptualScale | None,
         report: Report,
     ) -> None:
-        picture = picture_tensor(image, scale, lambda shape: picture_shape(shape, resolution, self.step), report)
+        picture = picture_tensor(
+            image, scale, lambda shape: picture_shape(shape, resolution, self.step, self.longest), report
+        )
         if self._module is None:
-            report(Progress(f"loading {self.info.name}", 0, 0))
+            loading = Progress(f"loading {self.info.name}", 0, 0)
+            report(loading)
+            with checkpoints(report, loading):
+                self._module = self.module
         names = frozenset(self.network_layers)
-        if self._placed != (self.device, self.dtype):
-            self._module, self._placed = place(self.module, self.device, self.dtype), (self.device, self.dtype)
         watch = _Watch(self, report)
         with torch.no_grad():
-            picture = picture.to(self.device, self.dtype)
-            for one in self.passes(picture):
+            with checkpoints(report, watch.start):
+                prepared = self.prepare(picture)
+            self._place()
+            for one in self.passes(prepared):
                 counts: dict[str, int] = {}
 
                 def take(call: AttentionCall, label: str = one.label, counts: dict[str, int] = counts) -> None:
@@ -232,6 +252,11 @@ class NetworkBackbone(Backbone):
                         "torch's scaled_dot_product_attention in at least one of them."
                     )
         watch.finish()
+
+    def _place(self) -> None:
+        wanted = (self.device, self.dtype)
+        if self._placed != wanted:
+            self._module, self._placed, self._loaded_as = place(self.module, *wanted), wanted, self.dtype
 
     def _activations(self, call: AttentionCall, picture: torch.Tensor, label: str, number: int) -> TokenActivations:
         """Those of the image's tokens, of the only image in the batch."""
@@ -263,7 +288,8 @@ class _Watch:
         self._steps = frozenset(numbered or names)
         self._total = max(1, len(self._steps) * backbone.pass_count)
         self._done, self._report = 0, report
-        report(Progress(STAGE, 0, self._total))
+        self.start = Progress(STAGE, 0, self._total)
+        report(self.start)
 
     def enter(self, name: str) -> None:
         if name in self._steps:

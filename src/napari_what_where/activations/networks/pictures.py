@@ -13,17 +13,18 @@ from napari_what_where.progress import Report
 Shape = tuple[int, int]
 
 
-def picture_shape(shape: Shape, resolution: int, step: int) -> Shape:
+def picture_shape(shape: Shape, resolution: int, step: int, longest: int | None = None) -> Shape:
     """(rows, columns) of about resolution² pixels at the aspect of ``shape``, each a multiple of ``step``.
 
     The aspect is kept to within half a step. At extreme aspects the short side is one step and the long one ends at
-    resolution² pixels in all.
+    resolution² pixels in all, or at ``longest``.
     """
     rows, columns = shape
     most = max(1, round(resolution**2 / step**2))
     tall = min(most, max(1, round(resolution * (rows / columns) ** 0.5 / step)))
     wide = min(most, max(1, round(resolution * (columns / rows) ** 0.5 / step)))
-    return tall * step, wide * step
+    most = max(tall, wide) if longest is None else max(1, longest // step)
+    return min(tall, most) * step, min(wide, most) * step
 
 
 def picture_tensor(
