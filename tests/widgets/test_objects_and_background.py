@@ -110,6 +110,28 @@ def test_background_is_kept_when_edges_are_not_followed(driver, discs):
     assert (driver.segments.data == 0).sum() < 1.2 * background.sum()
 
 
+def test_later_clicks_are_carried_to_the_other_trees_as_well(driver, discs):
+    driver.viewer.add_image(discs)
+    driver.run()
+    driver.panel.segments.spin.setValue(14)
+    driver.panel.edges.click()
+    driver.wait()
+    driver.panel.edges.click()
+    driver.panel.background.click()
+    click(driver, 2, 2)
+    background = driver.segments.data == 0
+    driver.panel.edges.click()
+    carried = driver.segments.data == 0
+    assert carried[background].mean() > 0.8
+    # And what is taken back in one is taken back in the other.
+    driver.panel.edges.click()
+    np.testing.assert_array_equal(driver.segments.data == 0, background)
+    click(driver, 2, 2)
+    assert (driver.segments.data > 0).all()
+    driver.panel.edges.click()
+    assert (driver.segments.data == 0).mean() < 0.1 * carried.mean()
+
+
 def test_an_object_is_dropped_by_a_click(driver, discs):
     driver.viewer.add_image(discs)
     driver.run()

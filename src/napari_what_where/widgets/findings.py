@@ -39,6 +39,8 @@ class Findings:
     object_rows: Columns = field(default_factory=dict)
     dropped: set[int] = field(default_factory=set)
     _buffers: Buffers = field(default_factory=Buffers)
+    _arrived: list[np.ndarray] | None = None
+    """What was background in these trees when they were taken; what has changed since is carried to the others."""
 
     @property
     def stack(self) -> TreeStack:
@@ -95,14 +97,20 @@ class Findings:
         return "Background."
 
     def take_tree(self, follow_edges: bool) -> None:
-        """Take segments from the other trees; what was background stays background."""
-        if follow_edges not in self.background and self.background.get(self.follow_edges):
+        """Take segments from the other trees; what was said to be background, or not to be, since the last time holds
+        there, too.
+        """
+        here, there = self.stack.trees, self.stacks[follow_edges].trees
+        nothing = [np.zeros(tree.leaf_count, bool) for tree in here]
+        now, before = self.background.get(self.follow_edges, nothing), self._arrived or nothing
+        kept = self.background.get(follow_edges) or [np.zeros(tree.leaf_count, bool) for tree in there]
+        if any((new != old).any() for new, old in zip(now, before, strict=True)):
             self.background[follow_edges] = [
-                _majority(there.working_leaves, here.working_leaves, marked)
-                for there, here, marked in zip(
-                    self.stacks[follow_edges].trees, self.stack.trees, self.background[self.follow_edges], strict=True
-                )
+                marked & ~_majority(other.working_leaves, tree.working_leaves, old & ~new)
+                | _majority(other.working_leaves, tree.working_leaves, new & ~old)
+                for marked, other, tree, new, old in zip(kept, there, here, now, before, strict=True)
             ]
+        self._arrived = self.background.get(follow_edges)
         self.follow_edges = follow_edges
         self.analyses = tuple(
             replace(
