@@ -6,7 +6,7 @@ import hashlib
 import platform
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -67,6 +67,7 @@ def analyze(
     image: Any,
     *,
     backbone: str | Backbone = "filters",
+    backbone_options: Mapping[str, Any] | None = None,
     pathway: str = "what",
     count: int = 16,
     normalization: str = "degree",
@@ -85,7 +86,9 @@ def analyze(
     image : (rows, columns[, channels]) array
         Any real dtype; see :func:`~napari_what_where.image.check_image`.
     backbone : str or Backbone
-        A name from ``list_backbones()``, or a loaded backbone.
+        A name from ``list_backbones()``, the folder of a model, "org/model", or a loaded backbone.
+    backbone_options : mapping, optional
+        Options of a backbone that is given by name, see :func:`~napari_what_where.load_backbone`.
     pathway : "what", "where" or "both"
     count : int
         Number of eigenvectors; clamped, with a warning, to the number of tokens.
@@ -106,8 +109,7 @@ def analyze(
     :class:`~napari_what_where.memory.OutOfMemory` where it does not fit. Cost: about two seconds for 400 × 600
     pixels on two cores with the filters backbone.
     """
-    from napari_what_where.activations.backbone import Backbone
-    from napari_what_where.activations.registry import load_backbone
+    from napari_what_where.activations.registry import ready_backbone
     from napari_what_where.affinity.joint import JointFold, check_options
     from napari_what_where.device import resolve_device
     from napari_what_where.embedding.spectral import check_count, check_method, check_seed, spectral_embedding
@@ -117,7 +119,7 @@ def analyze(
     count, seed, smallest = check_count(count), check_seed(seed), check_smallest_object(smallest_object)
     _check_scale(scale)
     check_method(method)
-    model = backbone if isinstance(backbone, Backbone) else load_backbone(backbone)
+    model = ready_backbone(backbone, backbone_options)
     model.check_pathway(pathway)
     check_options(pathway, normalization)
     target = resolve_device(device)
@@ -167,6 +169,7 @@ def analyze(
         )
     options = {
         "backbone": model.info.name,
+        "backbone_options": dict(model.given_options),
         "pathway": pathway,
         "count": count,
         "normalization": normalization,

@@ -46,15 +46,13 @@ def analyze_planes(planes: Sequence[Any], *, report: Report = ignore_progress, *
     -----
     Cost: that of ``analyze`` times the planes. Memory: one plane at a time, beside the analyses.
     """
-    from napari_what_where.activations.backbone import Backbone
-    from napari_what_where.activations.registry import load_backbone
+    from napari_what_where.activations.registry import ready_backbone
     from napari_what_where.pipeline import analyze
 
     count = len(planes)
     if count == 0:
         raise ValueError("Received no planes; expected at least one.")
-    backbone = settings.pop("backbone", "filters")
-    model = backbone if isinstance(backbone, Backbone) else load_backbone(backbone)
+    model = ready_backbone(settings.pop("backbone", "filters"), settings.pop("backbone_options", None))
     scale = settings.pop("scale", None) or _common_scale(planes, report)
     analyses: list[Analysis] = []
     for index in range(count):

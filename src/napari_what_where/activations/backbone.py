@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from napari_what_where.activations.types import TokenActivations
@@ -42,6 +43,8 @@ class Backbone(ABC):
     """
 
     info: BackboneInfo
+    given_options: Mapping[str, Any] = MappingProxyType({})
+    """What it was asked for beyond its name, as :func:`~napari_what_where.load_backbone` takes it."""
 
     def use(self, device: torch.device) -> None:  # noqa: B027 - not every backbone has weights to move
         """Compute on this device from now on. What is cheap enough for the CPU may ignore it."""

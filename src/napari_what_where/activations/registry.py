@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,26 @@ def load_backbone(name: str | os.PathLike[str], **options: Any) -> Backbone:
     ModelUnavailable
         For a model that is not on this disk, or only in part; says how to get it. Nothing is downloaded here.
     """
-    given = os.fspath(name)
+    if not isinstance(name, str | os.PathLike):
+        raise TypeError(f"backbone is {name!r}; expected a name, a folder or 'org/model'.")
+    backbone = _load(os.fspath(name), options)
+    backbone.given_options = dict(options)
+    return backbone
+
+
+def ready_backbone(backbone: str | os.PathLike[str] | Backbone, options: Mapping[str, Any] | None = None) -> Backbone:
+    """A backbone given by name, with ``options``, or itself; raises as :func:`load_backbone`."""
+    if not isinstance(backbone, Backbone):
+        return load_backbone(backbone, **(options or {}))
+    if options:
+        raise TypeError(
+            f"backbone_options are {dict(options)!r}, but the backbone is loaded; expected a name, or options "
+            "given to load_backbone."
+        )
+    return backbone
+
+
+def _load(given: str, options: dict[str, Any]) -> Backbone:
     if given == "filters":
         from napari_what_where.activations.filters import FiltersBackbone
 
@@ -76,8 +96,7 @@ def load_backbone(name: str | os.PathLike[str], **options: Any) -> Backbone:
     repo = row.repo if row else given
     if row is None and (repo.count("/") != 1 or repo.startswith((".", "/", "~")) or "\\" in repo):
         raise _unknown(given)
-    found = _on_disk(given, row)
-    return _from_disk(given, row, found, options)
+    return _from_disk(given, row, _on_disk(given, row), options)
 
 
 def _from_folder(folder: Path, options: dict[str, Any]) -> Backbone:
