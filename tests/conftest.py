@@ -6,10 +6,11 @@ import os
 import tempfile
 from pathlib import Path
 
-# Nothing is fetched in a test; the user's own napari settings and kept edits are neither read nor written.
+# Nothing is fetched in a test; the user's own napari settings, kept edits and activations are neither read nor written.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="what-where-tests-")) / "settings.yaml")
 os.environ["WHAT_WHERE_RECOVERY"] = tempfile.mkdtemp(prefix="what-where-recovery-")
+os.environ["WHAT_WHERE_STORE"] = tempfile.mkdtemp(prefix="what-where-store-")
 # Idle OpenMP threads sleep: with few cores, spinning ones slow the next library down many times over.
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
