@@ -257,8 +257,10 @@ def test_the_provenance_is_complete():
     assert record["image"]["shape"] == [40, 50, 3]
     assert record["image"]["dtype"] == "uint8"
     assert len(record["image"]["sha256"]) == 64
+    assert record["model"] == {"name": "filters"}
     assert record["options"] == {
         "backbone": "filters",
+        "backbone_options": {},
         "pathway": "what",
         "count": 5,
         "normalization": "degree",
