@@ -69,6 +69,35 @@ class TestNetwork(CaptureConformance):
         return CaptureCase(network, lambda model, x: model(x), pictures, r".*\.attention", 2)
 
 
+class Encoder(torch.nn.Module):
+    """Patches, a class token, and torch's own transformer, which is fused where nobody looks."""
+
+    def __init__(self, batch_first: bool) -> None:
+        super().__init__()
+        self.stem = torch.nn.Conv2d(3, 16, 8, stride=8)
+        layer = torch.nn.TransformerEncoderLayer(16, 4, 32, batch_first=batch_first)
+        self.blocks = torch.nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        tokens = self.stem(pixels).flatten(2).transpose(1, 2)
+        tokens = torch.cat([tokens.mean(1, keepdim=True), tokens], 1)
+        if not self.blocks.layers[0].self_attn.batch_first:
+            return self.blocks(tokens.transpose(0, 1)).transpose(0, 1)
+        return self.blocks(tokens)
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+class TestTorchsOwnTransformer(CaptureConformance):
+    @pytest.fixture
+    def case(self, batch_first):
+        torch.manual_seed(2)
+        model = Encoder(batch_first).eval()
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)  # its own biases are zero
+        pictures = (torch.rand(2, 3, 16, 32), torch.rand(2, 3, 40, 24))
+        return CaptureCase(model, lambda model, x: model(x), pictures, r".*\.self_attn", 2, fused=True)
+
+
 def test_names_and_planes_are_those_of_the_modules(network):
     calls: list[AttentionCall] = []
     with capture_attention(network, calls.append):
@@ -144,10 +173,10 @@ class Product(torch.nn.Module):
         return functional.scaled_dot_product_attention(*args, **kwargs)
 
 
-def seen(*args, **kwargs) -> tuple[AttentionCall, torch.Tensor]:
+def seen(*args, module: torch.nn.Module | None = None, **kwargs) -> tuple[AttentionCall, torch.Tensor]:
     """What capture sees of one product, and what torch makes of it."""
     calls: list[AttentionCall] = []
-    module = Product()
+    module = module or Product()
     with capture_attention(module, calls.append):
         output = module(*args, **kwargs)
     (call,) = calls
@@ -204,6 +233,49 @@ def test_obstacles_are_told_in_words():
     masked = torch.ones(6, 6, dtype=torch.bool)
     masked[0, 1] = False
     assert "masked" in seen(*tensors, attn_mask=masked)[0].obstacle
+    assert "masked" in seen(*tensors, attn_mask=torch.zeros(6, 6).masked_fill(~masked, -torch.inf))[0].obstacle
     assert "bias is added" in seen(*tensors, attn_mask=masked.float())[0].obstacle
     assert "bias is added" in seen(*tensors, torch.full((6, 6), -1e-3))[0].obstacle
     assert "causal" in seen(*tensors, is_causal=True)[0].obstacle
+
+
+# torch.nn.MultiheadAttention
+
+
+def multihead(**options) -> torch.nn.MultiheadAttention:
+    torch.manual_seed(0)
+    module = torch.nn.MultiheadAttention(12, 3, batch_first=True, **options).eval()
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter)
+    return module
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("need_weights", [True, False])
+@pytest.mark.parametrize("unbatched", [False, True])
+@pytest.mark.parametrize("widths", [{}, {"kdim": 5, "vdim": 7}], ids=["packed", "separate"])
+def test_multihead_attention_is_projected_as_torch_does(bias, need_weights, unbatched, widths):
+    module = multihead(bias=bias, **widths)
+    tokens = [torch.randn(2, 6, width) for width in (12, widths.get("kdim", 12), widths.get("vdim", 12))]
+    tokens = [each[0] for each in tokens] if unbatched else tokens
+    call, (output, _) = seen(*tokens, need_weights=need_weights, module=module)
+    assert call.query.shape == (1 if unbatched else 2, 3, 6, 4)
+    assert not call.query.requires_grad
+    projected = module.out_proj(product(call))
+    assert_rounding(projected[0] if unbatched else projected, output)
+
+
+def test_obstacles_of_multihead_attention():
+    tokens = [torch.randn(2, 6, 12)] * 3
+    nothing, last = torch.zeros(2, 6, dtype=torch.bool), torch.zeros(2, 6, dtype=torch.bool)
+    last[1, 5] = True
+    square = torch.nn.Transformer.generate_square_subsequent_mask(6)
+    module = multihead()
+    assert seen(*tokens, module=module, key_padding_mask=nothing)[0].obstacle == ""
+    assert "masked" in seen(*tokens, module=module, key_padding_mask=last)[0].obstacle
+    assert "masked" in seen(*tokens, module=module, attn_mask=square)[0].obstacle
+    assert "masked" in seen(*tokens, module=module, attn_mask=square < 0, key_padding_mask=nothing)[0].obstacle
+    assert "causal" in seen(*tokens, module=module, attn_mask=square, is_causal=True)[0].obstacle
+    assert "bias is added" in seen(*tokens, module=module, attn_mask=torch.ones(6, 6))[0].obstacle
+    for option in ("add_bias_kv", "add_zero_attn"):
+        assert "no token" in seen(*tokens, module=multihead(**{option: True}))[0].obstacle

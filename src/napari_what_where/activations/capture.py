@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from threading import get_ident
 from typing import Any, NamedTuple
 
@@ -53,7 +54,8 @@ def capture_attention(
     Parameters
     ----------
     model
-        Runs as ever: nothing of it is replaced, and its output is unchanged.
+        Runs as ever: nothing of it is replaced, and its output is unchanged. (Where ``torch.nn.MultiheadAttention``
+        would take its fused kernel it computes step by step meanwhile, which is equal to rounding.)
     receive
         Called in the thread of the block. What it raises ends the forward pass.
     wanted
@@ -63,9 +65,10 @@ def capture_attention(
 
     Notes
     -----
-    Sees what goes through ``scaled_dot_product_attention``, in this thread, whatever module calls it; not what a
-    compiled graph has fused, nor products written out by hand, nor inside ``torch.nn.MultiheadAttention``. Hooks and
-    mode are gone after the block, also after an exception. Cost: microseconds for each module and torch function.
+    Sees what goes through ``scaled_dot_product_attention`` or ``torch.nn.MultiheadAttention``, in this thread,
+    whatever module calls it; not what a compiled graph has fused, nor products written out by hand. Hooks and mode
+    are gone after the block, also after an exception. Cost: microseconds for each module and torch function, and the
+    projections of a ``torch.nn.MultiheadAttention`` once more.
     """
     stack: list[_Frame] = []
     thread = get_ident()
@@ -83,11 +86,11 @@ def capture_attention(
         if get_ident() == thread:
             stack.pop()
 
-    def see(call: _Product) -> None:
+    def see(read: Callable[[], _Product]) -> None:
         frame = stack[-1] if stack else _Frame("", None)
         if wanted(frame.name):
             plane = next((each.plane for each in reversed(stack) if each.plane), None)
-            receive(_attention_call(frame.name, plane, call))
+            receive(_attention_call(frame.name, plane, read()))
 
     with ExitStack() as exits:
         for name, module in model.named_modules():
@@ -108,18 +111,58 @@ class _Product(NamedTuple):
     is_causal: bool = False
     scale: float | None = None
     enable_gqa: bool = False
+    strangers: bool = False
+    """Whether keys that are of no token are attended to as well."""
 
 
 class _SeesProducts(TorchFunctionMode):
-    def __init__(self, see: Callable[[_Product], None]) -> None:
+    def __init__(self, see: Callable[[Callable[[], _Product]], None]) -> None:
         super().__init__()
         self._see = see
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is functional.scaled_dot_product_attention:
-            self._see(_Product(*args, **kwargs))
+            self._see(lambda: _Product(*args, **kwargs))
+        elif func is functional.multi_head_attention_forward:
+            # Under a mode torch.nn.MultiheadAttention takes this way; what it calls further in is hidden from the mode.
+            self._see(lambda: _multihead_product(**signature(func).bind(*args, **kwargs).arguments))
         return func(*args, **kwargs)
+
+
+@torch.no_grad()
+def _multihead_product(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    *,
+    num_heads: int,
+    in_proj_weight: torch.Tensor | None,
+    in_proj_bias: torch.Tensor | None,
+    bias_k: torch.Tensor | None,
+    add_zero_attn: bool,
+    key_padding_mask: torch.Tensor | None = None,
+    attn_mask: torch.Tensor | None = None,
+    q_proj_weight: torch.Tensor | None = None,
+    k_proj_weight: torch.Tensor | None = None,
+    v_proj_weight: torch.Tensor | None = None,
+    is_causal: bool = False,
+    **_: Any,
+) -> _Product:
+    """The product inside ``torch.nn.functional.multi_head_attention_forward``, whose arguments these are."""
+    separate = (q_proj_weight, k_proj_weight, v_proj_weight)
+    weights = separate if in_proj_weight is None else in_proj_weight.chunk(3)
+    biases = (None,) * 3 if in_proj_bias is None else in_proj_bias.chunk(3)
+
+    def projected(tokens: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        flat = functional.linear(tokens if tokens.ndim == 3 else tokens[:, None], weight, bias)
+        return flat.unflatten(-1, (num_heads, -1)).permute(1, 2, 0, 3)
+
+    query, key, value = (projected(*each) for each in zip((query, key, value), weights, biases, strict=True))
+    # Here True means masked.
+    masks = [~mask if mask.dtype == torch.bool else mask for mask in (attn_mask, key_padding_mask) if mask is not None]
+    mask = next((mask for mask in masks if _masks(mask)), None)
+    return _Product(query, key, value, mask, is_causal=is_causal, strangers=bias_k is not None or add_zero_attn)
 
 
 def _plane_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Plane | None:
@@ -148,9 +191,16 @@ def _with_heads(tensor: torch.Tensor) -> torch.Tensor:
 def _obstacle(call: _Product) -> str:
     if call.is_causal:
         return "it is causal: a token attends to those before it only"
+    if call.strangers:
+        return "keys that are of no token are attended to as well"
     mask = call.attn_mask
-    if mask is None or bool((mask if mask.dtype == torch.bool else mask == 0).all()):
+    if mask is None or not _masks(mask):
         return ""
-    if mask.dtype == torch.bool:
+    if mask.dtype == torch.bool or bool(((mask == 0) | (mask == -torch.inf)).all()):
         return "it is masked: not every token attends to every other"
     return "a bias is added to the similarity of queries and keys"
+
+
+def _masks(mask: torch.Tensor) -> bool:
+    """Whether a mask, True where a token attends or added to its similarity, changes anything."""
+    return not bool((mask if mask.dtype == torch.bool else mask == 0).all())

@@ -249,7 +249,8 @@ class NetworkBackbone(Backbone):
                 if not counts:
                     raise ValueError(
                         f"{self.info.name} has no attention product that can be seen in {len(names)} modules: expected "
-                        "torch's scaled_dot_product_attention in at least one of them."
+                        "torch's scaled_dot_product_attention or torch.nn.MultiheadAttention in at least one of them. "
+                        "Products written out by hand and compiled modules cannot be seen."
                     )
         watch.finish()
 
