@@ -46,11 +46,15 @@ def contents(out) -> dict[str, object]:
     found: dict[str, object] = {}
     for path in sorted(Path(out).iterdir()):
         if path.suffix == ".json":
-            record = json.loads(path.read_text())
-            found[path.name] = {key: value for key, value in record.items() if key not in ("seconds", "made_at")}
+            found[path.name] = timeless(json.loads(path.read_text()))
         else:
             found[path.name] = path.read_bytes()
     return found
+
+
+def timeless(record: dict[str, object]) -> dict[str, object]:
+    kept = {key: value for key, value in record.items() if key not in ("seconds", "made_at")}
+    return kept | ({"planes": [timeless(plane) for plane in kept["planes"]]} if "planes" in kept else {})
 
 
 def statuses(results) -> list[str]:
@@ -254,3 +258,104 @@ def test_the_command_of_a_name_with_a_dash_is_no_option(tmp_path, monkeypatch):
     Image.fromarray(np.eye(24, dtype=np.uint8)).save("-dash.png")
     assert cli.main(shlex.split(as_command("-dash.png", SETTINGS, "-out"))[1:]) == 0
     assert (tmp_path / "-out/-dash_labels.tif").is_file()
+
+
+@pytest.fixture
+def volume(tmp_path, rng) -> Path:
+    """A stack of three planes of two tones and noise."""
+    planes = rng.integers(0, 60, (3, 24, 32), dtype=np.uint8)
+    planes[:, :, 16:] += 150
+    tifffile.imwrite(tmp_path / "volume.tif", planes, photometric="minisblack")
+    return tmp_path / "volume.tif"
+
+
+STACK = FilePart(plane_axis=0)
+
+
+def test_a_second_run_of_a_stack_does_nothing(volume):
+    settings, out = replace(SETTINGS, objects=True, linked=True), volume.parent / "out"
+    (result,) = run_batch([volume], out, settings, part=STACK)
+    assert result.status == "done"
+    assert result.message.endswith(" objects, 3 planes")
+    assert [path.name for path in result.written] == [
+        "volume_labels.tif",
+        "volume_objects.tif",
+        "volume_eigenvectors.tif",
+        "volume.json",
+    ]
+    assert {path.name for path in out.iterdir()} == {path.name for path in result.written}
+    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    assert statuses(run_batch([volume], out, settings, part=STACK)) == ["skipped"]
+    assert before == {path: path.stat().st_mtime_ns for path in out.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("settings", "part"),
+    [
+        (replace(SETTINGS, linked=True), STACK),
+        (replace(SETTINGS, segments=2), STACK),
+        (SETTINGS, FilePart((slice(0, 2),), plane_axis=0)),
+        (SETTINGS, FilePart(plane_axis=0, within=(((2.0, 2.0), (2.0, 20.0), (20.0, 2.0)),))),
+        (SETTINGS, FilePart((0,))),
+    ],
+)
+def test_another_part_or_numbering_of_a_stack_is_done_anew(volume, settings, part):
+    run_batch([volume], volume.parent / "out", SETTINGS, part=STACK)
+    assert statuses(run_batch([volume], volume.parent / "out", settings, part=part)) == ["done"]
+
+
+def test_a_stack_of_which_one_plane_has_changed_is_done_anew(volume):
+    run_batch([volume], volume.parent / "out", SETTINGS, part=STACK)
+    planes = tifffile.imread(volume)
+    planes[2, 3, 4] ^= 1
+    tifffile.imwrite(volume, planes, photometric="minisblack")
+    assert statuses(run_batch([volume], volume.parent / "out", SETTINGS, part=STACK)) == ["done"]
+
+
+def test_a_stack_that_is_cancelled_leaves_nothing_and_is_completed(volume):
+    run_batch([volume], volume.parent / "whole", SETTINGS, part=STACK)
+    reports = iter(range(60))
+
+    def stop(_: object) -> None:
+        if next(reports, None) is None:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        run_batch([volume], volume.parent / "out", SETTINGS, part=STACK, report=stop)
+    assert contents(volume.parent / "out") == {}
+    run_batch([volume], volume.parent / "out", SETTINGS, part=STACK)
+    assert contents(volume.parent / "out") == contents(volume.parent / "whole")
+
+
+def test_a_stack_is_no_png(volume):
+    with pytest.raises(ValueError, match="a stack is written as tiff"):
+        run_batch([volume], volume.parent / "out", replace(SETTINGS, formats=("png",)), part=STACK)
+
+
+def test_the_record_of_a_part_says_where_it_lies(folder):
+    first, corners = images(folder)[0], ((2.0, 3.0), (2.0, 20.0), (15.0, 3.0))
+    (result,) = run_batch([first], folder / "out", SETTINGS, part=FilePart(within=(corners,)))
+    record = json.loads(result.written[-1].read_text())
+    assert record["window"] == {"rows": [2, 16], "columns": [3, 21]}
+    assert record["request"]["within"] == ["2,3;2,20;15,3"]
+    assert record["segments"]["edited"] is False
+    labels = tifffile.imread(result.written[0])
+    assert labels.shape == (14, 18)
+    assert record["segments"]["found"] == np.unique(labels[labels > 0]).size
+    assert result.message == f"{record['segments']['found']} segments"
+
+
+def test_files_that_are_channels_give_one_image_and_are_not_replaced(tmp_path, rng):
+    paths = [tmp_path / "a.tif", tmp_path / "a_labels.tif"]
+    channels = rng.integers(0, 999, (2, 24, 32), dtype=np.uint16)
+    for path, channel in zip(paths, channels, strict=True):
+        tifffile.imwrite(path, channel)
+    (result,) = run_batch([paths], tmp_path, SETTINGS)
+    assert (result.path, result.status) == (paths[0], "done")
+    assert result.written[0].name == "a-2_labels.tif"
+    expected = ww.analyze(np.moveaxis(channels, 0, -1), count=4).tree.labels(3)
+    np.testing.assert_array_equal(tifffile.imread(result.written[0]), expected)
+    assert json.loads(result.written[-1].read_text())["source"] == "a.tif + a_labels.tif"
+    assert statuses(run_batch([paths[::-1]], tmp_path / "out", SETTINGS)) == ["done"]
+    with pytest.raises(ValueError, match="an image of no files"):
+        run_batch([()], tmp_path, SETTINGS)

@@ -15,10 +15,13 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from skimage.draw import polygon2mask
 
 from napari_what_where import cli, demonstration, pipeline
 from napari_what_where.files.filenames import plan_stems
 from napari_what_where.pipeline import analyze
+from napari_what_where.planes import analyze_planes, find_stack_objects
+from napari_what_where.segments.stack import TreeStack
 
 
 @pytest.fixture
@@ -165,6 +168,54 @@ def test_a_plane_of_a_stack_is_segmented_on_its_own(tmp_path, rng):
     np.testing.assert_array_equal(labels, analyze(stack[1, :, 4:], count=4, follow_edges=False).tree.labels())
 
 
+@pytest.mark.parametrize("linked", [True, False])
+def test_every_plane_of_a_stack_is_segmented_at_one_scale(tmp_path, rng, linked):
+    stack = rng.integers(0, 99, (3, 2, 24, 32), dtype=np.uint16)
+    stack[:, 0, :, 16:] += 150
+    stack[2] *= 2
+    tifffile.imwrite(tmp_path / "a.tif", stack, imagej=True, metadata={"axes": "ZCYX", "unit": "um", "spacing": 2.0})
+    flags = ["--linked"] if linked else []
+    inside = "--within=2,2;2,28;20,28;12,2"
+    arguments = ["--planes", 0, "--channel-axis", "1", "--segments", 3, "--objects", inside, *flags]
+    assert segment(tmp_path / "a.tif", "--out", tmp_path / "out", *arguments) == 0
+    planes = np.moveaxis(stack, 1, -1)[:, 2:21, 2:29]
+    outline = polygon2mask((19, 27), np.array([(0, 0), (0, 26), (18, 26), (10, 0)]))
+    analyses = analyze_planes(planes, count=4)
+    labels = TreeStack([analysis.tree for analysis in analyses], linked=linked).labels(3)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "out/a_labels.tif"), labels * outline)
+    objects = find_stack_objects(analyses, linked=linked, outline=outline)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "out/a_objects.tif"), objects)
+    record = json.loads((tmp_path / "out/a.json").read_text())
+    assert record["linked"] is linked
+    assert record["segments"] == {"asked": 3, "edited": False, "found": np.unique(labels * outline).size - 1}
+    assert record["objects"] == {"found": np.unique(objects[objects > 0]).size}
+    assert [plane["image"] for plane in record["planes"]] == [each.provenance["image"] for each in analyses]
+
+
+def test_labels_of_a_stack_keep_the_size_of_a_pixel(tmp_path, rng):
+    stack = rng.integers(0, 99, (2, 24, 32), dtype=np.uint16)
+    metadata = {"axes": "ZYX", "unit": "um", "spacing": 2.0}
+    tifffile.imwrite(tmp_path / "a.tif", stack, imagej=True, resolution=(4, 2), metadata=metadata)
+    assert segment(tmp_path / "a.tif", "--out", tmp_path / "out", "--planes", 0) == 0
+    with tifffile.TiffFile(tmp_path / "out/a_labels.tif") as tiff:
+        assert (tiff.imagej_metadata["unit"], tiff.imagej_metadata["spacing"]) == ("um", 2)
+        assert np.divide(*tiff.pages[0].tags["XResolution"].value) == pytest.approx(4)
+        assert tiff.series[0].axes == "ZYX"
+
+
+def test_files_as_channels_are_one_image(two_halves, tmp_path, capsys):
+    other = tmp_path / "other.png"
+    red, green, _ = Image.open(two_halves).split()
+    red.save(two_halves)
+    green.save(other)
+    assert segment(two_halves, other, "--as-channels", "--out", tmp_path / "out", "--resume") == 0
+    assert capsys.readouterr().out.startswith(f"{two_halves} + {other} -> {tmp_path / 'out' / 'halves_labels.tif'}")
+    assert names_in(tmp_path / "out") == ["halves.json", "halves_eigenvectors.tif", "halves_labels.tif"]
+    assert json.loads((tmp_path / "out/halves.json").read_text())["image"]["shape"] == [40, 60, 2]
+    assert segment(two_halves, other, "--as-channels", "--out", tmp_path / "out", "--resume") == 0
+    assert "done before" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -196,6 +247,11 @@ def test_what_is_not_available_is_one_line(two_halves, tmp_path, capsys, argumen
         ["segment", "a.png", "--out", "x", "--select", "3,x"],
         ["segment", "a.png", "--out", "x", "--smallest-object", "0"],
         ["segment", "a.png", "--out", "x", "--normalization", "rows"],
+        ["segment", "a.png", "--out", "x", "--within", "1,2;3,4"],
+        ["segment", "a.png", "--out", "x", "--linked"],
+        ["segment", "a.png", "--out", "x", "--planes", "0", "--format", "png"],
+        ["segment", "a.png", "--out", "x", "--as-channels"],
+        ["segment", "a.png", "b.png", "--out", "x", "--as-channels", "--channel-axis", "0"],
     ],
 )
 def test_wrong_usage_ends_with_status_2(arguments, capsys):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from napari_what_where.pipeline import analyze
-from napari_what_where.planes import SCALE_PLANES, analyze_planes
-from napari_what_where.progress import Cancelled
+from napari_what_where.planes import SCALE_PLANES, analyze_planes, find_stack_objects
+from napari_what_where.progress import Cancelled, Progress
 
 
 class Lazy:
@@ -85,3 +87,55 @@ def test_planes_of_other_shape_or_kind_are_named():
         analyze_planes([np.eye(8, 9), np.eye(8, 9) * 1j], count=2)
     with pytest.raises(ValueError, match="no planes"):
         analyze_planes([])
+
+
+@pytest.fixture
+def found(monkeypatch):
+    """Objects of three planes, as the finder would number them, and stand-ins for their analyses."""
+    planes = np.zeros((3, 12, 20), np.int32)
+    for number, plane in enumerate(planes):
+        plane[1:5, 2 + number : 7 + number] = 1
+        plane[7:11, 9 : 15 - number] = 2
+    planes[1, 8, 18] = 3
+    analyses = [SimpleNamespace(tree=SimpleNamespace(shape=plane.shape), plane=plane) for plane in planes]
+
+    def find(analysis, report):
+        report(Progress("objects", 0, 1))
+        return analysis.plane.copy()
+
+    monkeypatch.setattr("napari_what_where.segments.objects.find.find_objects", find)
+    return planes, analyses
+
+
+def test_objects_of_planes_go_on_counting(found):
+    planes, analyses = found
+    objects = find_stack_objects(analyses)
+    assert objects.dtype == np.int32
+    for plane, own, before in zip(objects, planes, (0, 2, 5), strict=True):
+        np.testing.assert_array_equal(plane, np.where(own > 0, own + before, 0))
+
+
+def test_linked_objects_keep_their_number(found):
+    planes, analyses = found
+    np.testing.assert_array_equal(find_stack_objects(analyses, linked=True), planes)
+
+
+@pytest.mark.parametrize(("linked", "numbers"), [(True, [0, 2, 3]), (False, [0, 2, 4, 5, 7])])
+def test_objects_outside_are_gone_before_numbers_are_given(found, linked, numbers):
+    planes, analyses = found
+    outline = np.arange(12)[:, None] * np.ones(20) >= 6
+    objects = find_stack_objects(analyses, linked=linked, outline=outline)
+    np.testing.assert_array_equal(objects > 0, (planes > 0) & outline)
+    assert np.unique(objects).tolist() == numbers
+
+
+def test_objects_report_their_plane_and_can_be_cancelled(found):
+    stages = []
+    find_stack_objects(found[1], report=stages.append)
+    assert [stage.stage for stage in stages] == [f"objects, plane {number} of 3" for number in (1, 2, 3)]
+
+    def stop(_):
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        find_stack_objects(found[1], report=stop)
