@@ -53,7 +53,7 @@ class Flux(DiffusionBackbone):
     def denoise(self, noisy: torch.Tensor, timestep: torch.Tensor, given: Prepared) -> Any:
         packed = torch.nn.functional.pixel_unshuffle(noisy, PATCH).flatten(2).transpose(1, 2)
         rows, columns = (size // PATCH for size in noisy.shape[2:])
-        image_ids = torch.cartesian_prod(torch.zeros(1), torch.arange(rows), torch.arange(columns)).to(noisy.device)
+        image_ids = torch.cartesian_prod(torch.arange(1), torch.arange(rows), torch.arange(columns)).to(noisy.device)
         states = given.text["states"]
         guided = self.denoiser_config.get("guidance_embeds")
         return self.module(

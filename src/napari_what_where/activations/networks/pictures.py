@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import ceil
 from typing import Any
 
 import torch
@@ -37,8 +38,9 @@ def picture_tensor(
     """
     checked = check_image(image)
     shape = shape_of((checked.shape[0], checked.shape[1]))
-    # Twice as large as needed: the rest is for the better filter.
-    channels = picture_channels(checked, scale, longest=2 * max(shape), report=report)
+    # Twice as large as needed: the rest is for the better filter. No side falls below two pixels.
+    aspect = ceil(max(checked.shape[:2]) / min(checked.shape[:2]))
+    channels = picture_channels(checked, scale, longest=2 * max(*shape, aspect), report=report)
     picture = torch.from_numpy(channels).permute(2, 0, 1)[None]
     resized = torch.nn.functional.interpolate(picture, shape, mode="bicubic", antialias=True, align_corners=False)
     return resized.clamp_(0, 1)

@@ -29,7 +29,8 @@ def place(module: torch.nn.Module, device: torch.device, dtype: torch.dtype) -> 
 
         remove_hook_from_module(module, recurse=True)
     if device.type == "cpu" or HEADROOM * weights_size(module, dtype) <= free_memory(device):
-        return module.to(device, dtype)
+        # diffusers' own ``to`` warns of types that it does not know to be harmless.
+        return torch.nn.Module.to(module, device, dtype)
     from accelerate import cpu_offload
 
     return cpu_offload(module.to("cpu", dtype), execution_device=device)
