@@ -15,7 +15,7 @@ import json
 import re
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,7 +38,7 @@ class Repository:
 
 
 class FakeHub:
-    """The server, and what it has been asked.
+    """The server, and what it has been asked: ``sent`` (bytes of each path), ``starts`` (first byte of each answer).
 
     Attributes that make it misbehave: ``cut`` (bytes of a path after which the connection breaks, once for each entry
     of the list), ``damaged`` (paths that arrive with a changed byte), ``broken`` (every request is answered 503),
@@ -49,6 +49,7 @@ class FakeHub:
         self.repositories: dict[str, Repository] = {}
         self.tokens: dict[str, set[str]] = {}
         self.sent: Counter[str] = Counter()
+        self.starts: dict[str, list[int]] = defaultdict(list)
         self.requests: list[tuple[str, str]] = []
         self.leaked_tokens: list[str] = []
         self.cut: dict[str, list[int]] = {}
@@ -220,6 +221,8 @@ class _Handler(BaseHTTPRequestHandler):
         content = files[path]
         match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         start = int(match[1]) if match else 0
+        if self.command == "GET":
+            self.hub.starts[path].append(start)
         if path in self.hub.damaged:
             content = content[:-1] + bytes([content[-1] ^ 1])
         headers = {"Accept-Ranges": "bytes"} | dict(about or {})

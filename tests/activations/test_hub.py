@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -120,15 +121,12 @@ def test_stopping_is_immediate_and_the_next_call_goes_on(hub):
     assert "model.safetensors" in half.missing
     assert 2 * MEGABYTE - 2e5 < half.done_bytes < half.total_bytes
     assert half.status == f"partly: {half.done_bytes / 1e6:.1f} of 4.2 MB"
-    time.sleep(0.2)
     kept = partial_file(repo_folder(REPO) / "blobs", checksum("model.safetensors", WEIGHTS)).stat().st_size
-    hub.sent.clear()
-    first = []
-    model = download_model(REPO, report=first.append)
+    model = download_model(REPO)
     assert model.complete
     assert (model.folder / "model.safetensors").read_bytes() == WEIGHTS
-    assert hub.sent["model.safetensors"] == len(WEIGHTS) - kept
-    assert hub.sent["config.json"] == 0
+    assert hub.starts["model.safetensors"] == [0, kept]
+    assert hub.starts["config.json"] == [0]
 
 
 @pytest.mark.parametrize("stalled", [True, False], ids=["silent hub", "slow hub"])
@@ -306,6 +304,13 @@ def test_a_moved_branch_does_not_change_what_is_found(hub):
     assert find_on_disk(REPO) == download_model(REPO) == model
     (model.folder / "config.json").unlink()
     assert download_model(REPO).commit == first
+    for path in (repo_folder(REPO) / "blobs").iterdir():
+        path.unlink()
+    hub.pause = 0.02
+    with pytest.raises(Cancelled):
+        download_model(REPO, report=stop_when(1))
+    put(REPO, {name: FILES[name] for name in NEEDED}, commit=second)
+    assert find_on_disk(REPO).commit == first
 
 
 def test_a_download_begun_before_the_branch_moved_is_finished(hub):
@@ -316,6 +321,56 @@ def test_a_download_begun_before_the_branch_moved_is_finished(hub):
     hub.pause = 0.0
     hub.add(REPO, FILES | {"model.safetensors": WEIGHTS[::-1]})
     assert download_model(REPO).commit == first
+
+
+def test_a_commit_that_has_gone_says_how_to_begin_anew(hub):
+    first = hub.add(REPO, FILES)
+    hub.pause = 0.02
+    with pytest.raises(Cancelled):
+        download_model(REPO, report=stop_when(1))
+    hub.pause = 0.0
+    second = hub.add(REPO, FILES | {"config.json": b"[]"})
+    del hub.repositories[REPO].commits[first]
+    message = refused("missing")
+    assert str(repo_folder(REPO)) in message
+    assert "begin anew" in message
+    shutil.rmtree(repo_folder(REPO))
+    assert download_model(REPO).commit == second
+
+
+def test_a_refused_download_pins_nothing(hub):
+    hub.add(REPO, FILES, gated=True)
+    refused("gated")
+    assert find_on_disk(REPO) is None
+    second = hub.add(REPO, FILES | {"config.json": b"[]"})
+    assert download_model(REPO).commit == second
+
+
+def test_two_downloads_at_once_fetch_once(hub):
+    hub.add(REPO, FILES)
+    hub.pause = 0.01
+    with ThreadPoolExecutor() as pool:
+        models = list(pool.map(download_model, [REPO, REPO]))
+    assert models[0] == models[1]
+    assert hub.sent == {name: len(FILES[name]) for name in NEEDED}
+
+
+def test_without_links_the_files_themselves_are_kept(hub, monkeypatch):
+    hub.add(REPO, FILES)
+    monkeypatch.setenv("HF_HUB_DISABLE_SYMLINKS", "1")
+    model = download_model(REPO)
+    assert names(model.folder) == NEEDED
+    assert not any(path.is_symlink() for path in model.folder.rglob("*"))
+    hub.requests.clear()
+    assert download_model(REPO) == model
+    assert not hub.requests
+
+
+def test_a_cache_that_cannot_be_written_is_said(hub, monkeypatch, tmp_path):
+    hub.add(REPO, FILES)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "file"))
+    assert "Set HF_HOME" in refused("not allowed")
 
 
 def test_revisions_are_kept_apart(hub):

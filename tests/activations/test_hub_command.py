@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import subprocess
+import sys
 from contextlib import contextmanager
 
 import pytest
@@ -12,7 +15,8 @@ from hypothesis import strategies as st
 from napari_what_where.activations.catalogue import CATALOGUE
 from napari_what_where.activations.hub.command import add_download, run_download
 from napari_what_where.activations.hub.selection import PICKLED, choose
-from napari_what_where.activations.hub.types import bytes_in_words, of_total
+from napari_what_where.activations.hub.types import ModelUnavailable, bytes_in_words, of_total
+from napari_what_where.activations.hub.words import in_words
 from tests.activations.fake_hub import FakeHub
 
 
@@ -58,6 +62,30 @@ def test_by_name_and_by_repository(hub):
 def test_unknown_names_list_the_known_ones():
     with pytest.raises(ValueError, match="'dino'.*ORG/MODEL.*dinov2-small"):
         download("dino")
+
+
+@pytest.mark.parametrize(
+    ("problem", "reason", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "disk full", "free some space"),
+        (PermissionError(errno.EACCES, "Permission denied", "/models"), "not allowed", "/models"),
+        (ConnectionResetError(errno.ECONNRESET, "reset"), "offline", "reset"),
+        (ModelUnavailable("corrupt", "as it says"), "corrupt", "as it says"),
+        (ZeroDivisionError("by zero"), "interrupted", "ZeroDivisionError: by zero"),
+    ],
+)
+def test_failures_in_words(problem, reason, words):
+    known, message = in_words(problem, "house/model", None, None)
+    assert known == reason
+    assert words in message
+
+
+def test_nothing_heavy_is_imported():
+    code = (
+        "import sys, napari_what_where.activations.hub; print({'huggingface_hub', 'torch', 'numpy'} & set(sys.modules))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "set()"
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,12 @@ import queue
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from napari_what_where.activations.hub.cache import kept_bytes, partial_file, repo_folder, size_on_disk, snapshot_folder
-from napari_what_where.activations.hub.types import ModelFile, ModelUnavailable
+from napari_what_where.activations.hub.types import ModelFile, ModelUnavailable, is_set
 from napari_what_where.activations.hub.words import in_words, is_passing
 
 CHUNK = 1 << 20
@@ -120,13 +121,7 @@ class _Download:
             self._receive(file, partial)
             self._check(file, partial)
             os.replace(partial, blob)
-        pointer.parent.mkdir(parents=True, exist_ok=True)
-        pointer.unlink(missing_ok=True)
-        try:
-            pointer.symlink_to(os.path.relpath(blob, pointer.parent))
-        except OSError:
-            # Windows, without the right to make links: as the hub does there, the file itself.
-            os.replace(blob, pointer)
+        _link(blob, pointer)
 
     def _receive(self, file: ModelFile, partial: Path) -> None:
         """The rest of a file. A connection that breaks is taken up again as long as each gets further."""
@@ -174,6 +169,16 @@ class _Download:
         if always or time.monotonic() - self.said >= EVERY:
             self.said = time.monotonic()
             _tell(event="progress", doing=doing, path=file.path, done=done)
+
+
+def _link(blob: Path, pointer: Path) -> None:
+    """Make a file of the snapshot: a link, or, on Windows without the right to make them, the file itself."""
+    pointer.parent.mkdir(parents=True, exist_ok=True)
+    pointer.unlink(missing_ok=True)
+    if not is_set("HF_HUB_DISABLE_SYMLINKS"):
+        with suppress(OSError):
+            return pointer.symlink_to(os.path.relpath(blob, pointer.parent))
+    os.replace(blob, pointer)
 
 
 class _Watched:

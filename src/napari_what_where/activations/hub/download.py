@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
 import re
 import shutil
 import subprocess
-import sys
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import PurePosixPath
-from typing import IO, Any, NoReturn
+from typing import Any, NoReturn
 
 from napari_what_where.activations.catalogue import CATALOGUE
 from napari_what_where.activations.hub import cache
 from napari_what_where.activations.hub.cache import Record, find_on_disk, kept_bytes, needed_files
+from napari_what_where.activations.hub.process import Died, child
 from napari_what_where.activations.hub.selection import refuse_without_safetensors
 from napari_what_where.activations.hub.types import (
     ModelFile,
@@ -62,7 +59,7 @@ def download_model(
     token
         Of the hub; None for the one of ``HF_TOKEN`` or ``hf auth login``, if any.
     report
-        Called at least ten times a second with megabytes done and in all. What it raises stops the download at once:
+        Called about ten times a second with megabytes done and in all. What it raises stops the download at once:
         what has arrived is kept, and gone on with by the next call.
 
     Raises
@@ -80,7 +77,7 @@ def download_model(
     if is_offline():
         message = f"{repo} is not on this computer, and HF_HUB_OFFLINE forbids downloads. Unset it and try again."
         raise ModelUnavailable("offline", message)
-    with _child() as process:
+    with child() as process:
         _Conversation(process, repo, revision, files, report).hold(token)
     after = find_on_disk(repo, revision, files)
     if after is None or not after.complete:
@@ -94,53 +91,6 @@ def _pin(model: ModelOnDisk, revision: str | None) -> None:
         present = [path for path in sorted(model.folder.rglob("*")) if path.is_file()]
         files = [ModelFile(path.relative_to(model.folder).as_posix(), path.stat().st_size) for path in present]
         cache.write_record(model.repo, revision, Record(model.commit, tuple(files), True))
-
-
-@contextmanager
-def _child() -> Iterator[subprocess.Popen[str]]:
-    """The process of :mod:`.child`, killed at the end if it still runs."""
-    environment = os.environ | {
-        "HF_HUB_CACHE": str(cache.cache_folder()),
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "PYTHONIOENCODING": "utf-8",
-    }
-    # -P: a file of the working folder is never imported instead of a library.
-    command = [sys.executable, "-P", "-m", "napari_what_where.activations.hub.child"]
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=complaints,
-            encoding="utf-8",
-            env=environment,
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        )
-        try:
-            yield process
-        except _Died:
-            complaints.seek(0)
-            said = " ".join(complaints.read().strip().splitlines()[-1:])
-            message = f"The download ended unexpectedly ({said or process.wait()}). Press Download again to go on."
-            raise ModelUnavailable("interrupted", message) from None
-        finally:
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                _close(pipe)
-
-
-def _close(pipe: IO[str] | None) -> None:
-    try:
-        if pipe is not None:
-            pipe.close()
-    except OSError:
-        # A process that was killed reads no more of what was about to be written.
-        pass
-
-
-class _Died(Exception):
-    """The child ended without a word."""
 
 
 class _Conversation:
@@ -158,6 +108,8 @@ class _Conversation:
         self.name = next((row.name for row in CATALOGUE.values() if row.repo == repo), repo)
         self.progress = Progress(f"downloading {self.name}", 0, 1)
         self.lines: queue.Queue[str | None] = queue.Queue()
+        self.begun: str | None = None
+        self.pinned = False
         self.needed: list[ModelFile] = []
         self.commit = ""
         self.done: dict[str, int] = {}
@@ -174,17 +126,25 @@ class _Conversation:
             listener.join()
 
     def _hold(self, token: str | None) -> None:
-        # What was begun is gone on with, wherever the branch is now.
-        begun = cache.read_record(self.repo, self.revision)
-        self._send(repo=self.repo, revision=begun.commit if begun else self.revision, token=token)
+        self.begun = self._begun()
+        self._send(repo=self.repo, revision=self.begun or self.revision, token=token)
         listing = self._next()
-        record = Record(str(listing["commit"]), tuple(_files(listing["files"])), False)
+        record = Record(str(listing["commit"]), tuple(_files(listing["files"])), self.pinned)
         needed = self._plan(record)
         self._send(get=[file.path for file in needed])
         while (message := self._next())["event"] == "progress":
             self._advance(message)
         cache.write_record(self.repo, self.revision, record._replace(complete=True))
         self._remember_branch(record.commit)
+
+    def _begun(self) -> str | None:
+        """The commit that is pinned, or of which something is here: it is gone on with, wherever the branch is now."""
+        record = cache.read_record(self.repo, self.revision)
+        if record is None:
+            return None
+        self.pinned = record.complete
+        kept = any(kept_bytes(self.repo, record.commit, file) for file in record.files)
+        return record.commit if record.complete or kept else None
 
     def _plan(self, record: Record) -> list[ModelFile]:
         """What is needed; refuse what cannot be loaded or has no room, before anything large is fetched."""
@@ -219,7 +179,7 @@ class _Conversation:
             self.process.stdin.write(json.dumps(message) + "\n")
             self.process.stdin.flush()
         except OSError:
-            raise _Died from None
+            raise Died from None
 
     def _listen(self) -> None:
         assert self.process.stdout is not None
@@ -236,7 +196,7 @@ class _Conversation:
                 self.report(self.progress)
                 continue
             if line is None:
-                raise _Died
+                raise Died
             message: dict[str, Any] = json.loads(line)
             if message["event"] == "failed":
                 self._fail(message)
@@ -247,6 +207,8 @@ class _Conversation:
         if self.needed and reason in ("offline", "interrupted"):
             kept = of_total(sum(kept_bytes(self.repo, self.commit, file) for file in self.needed), self.total)
             raise ModelUnavailable("interrupted", f"{words} {kept} are kept; press Download again to go on.")
+        if reason == "missing" and self.begun not in (None, self.revision):
+            words += f" An earlier download began with it: delete {cache.repo_folder(self.repo)} to begin anew."
         raise ModelUnavailable(reason, words)
 
     def _remember_branch(self, commit: str) -> None:

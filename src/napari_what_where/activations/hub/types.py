@@ -59,7 +59,7 @@ class ModelOnDisk:
     done_bytes: int
     total_bytes: int | None
     missing: tuple[str, ...] = ()
-    variants: Mapping[str, str | None] = field(default_factory=dict)
+    variants: Mapping[str, str | None] = field(default_factory=dict, hash=False)
 
     @property
     def complete(self) -> bool:
@@ -84,8 +84,12 @@ def check_repo(repo: str) -> None:
 
 def is_offline() -> bool:
     """Whether the environment forbids downloads (``HF_HUB_OFFLINE=1``)."""
-    given = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
-    return given.upper() in {"1", "ON", "YES", "TRUE"}
+    return is_set("HF_HUB_OFFLINE") or is_set("TRANSFORMERS_OFFLINE")
+
+
+def is_set(variable: str) -> bool:
+    """Whether an environment variable says yes, as the hub's library reads it."""
+    return os.environ.get(variable, "").upper() in {"1", "ON", "YES", "TRUE"}
 
 
 def bytes_in_words(count: int) -> str:
