@@ -304,6 +304,14 @@ def test_another_part_or_numbering_of_a_stack_is_done_anew(volume, settings, par
     assert statuses(run_batch([volume], volume.parent / "out", settings, part=part)) == ["done"]
 
 
+@pytest.mark.parametrize("plane_axis", [None, 0])
+def test_another_outline_in_the_same_window_is_done_anew(volume, plane_axis):
+    corners = ((2.0, 2.0), (2.0, 20.0), (20.0, 2.0)), ((20.0, 20.0), (2.0, 20.0), (20.0, 2.0))
+    first, second = (FilePart(None if plane_axis == 0 else (0,), None, plane_axis, (each,)) for each in corners)
+    for part, expected in ((first, "done"), (first, "skipped"), (second, "done")):
+        assert statuses(run_batch([volume], volume.parent / "out", SETTINGS, part=part)) == [expected]
+
+
 def test_a_stack_of_which_one_plane_has_changed_is_done_anew(volume):
     run_batch([volume], volume.parent / "out", SETTINGS, part=STACK)
     planes = tifffile.imread(volume)
