@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,8 +82,19 @@ def adapter_for(class_name: str, folder: Path, info: BackboneInfo, **options: An
     """
     module, _, name = FAMILIES[class_name].partition(":")
     adapter = getattr(importlib.import_module(f"napari_what_where.activations.networks.{module}"), name)
+    known = option_names(adapter)
+    for option in options:
+        if option not in known:
+            raise TypeError(f"{info.name} has no option {option!r}; expected some of {', '.join(known)}.")
     made: PretrainedBackbone = adapter(info, folder, class_name, **options)
     return made
+
+
+def option_names(adapter: type[PretrainedBackbone]) -> list[str]:
+    """Names of the keyword-only arguments of an adapter and of what it derives from, sorted."""
+    signatures = [inspect.signature(vars(kind)["__init__"]) for kind in adapter.__mro__ if "__init__" in vars(kind)]
+    arguments = [argument for signature in signatures for argument in signature.parameters.values()]
+    return sorted({argument.name for argument in arguments if argument.kind is argument.KEYWORD_ONLY})
 
 
 def _read(path: Path) -> dict[str, Any]:

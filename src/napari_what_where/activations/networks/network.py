@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
+from numbers import Integral
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -92,7 +93,8 @@ class NetworkBackbone(Backbone):
         layers: Sequence[str] | None = None,
         precision: Literal["auto", "full", "half"] = "auto",
     ) -> None:
-        if int(resolution) != resolution or resolution < 1:
+        whole = isinstance(resolution, Integral) or (isinstance(resolution, float) and resolution.is_integer())
+        if not whole or resolution < 1:
             raise ValueError(f"resolution is {resolution!r}; expected a whole number of pixels, such as 512.")
         if precision not in ("auto", "full", "half"):
             raise ValueError(f"precision is {precision!r}; expected 'auto', 'full' or 'half'.")
