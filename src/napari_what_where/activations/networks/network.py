@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
-from numbers import Integral
+from numbers import Real
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -93,8 +93,8 @@ class NetworkBackbone(Backbone):
         layers: Sequence[str] | None = None,
         precision: Literal["auto", "full", "half"] = "auto",
     ) -> None:
-        whole = isinstance(resolution, Integral) or (isinstance(resolution, float) and resolution.is_integer())
-        if not whole or resolution < 1:
+        given: Any = resolution
+        if not isinstance(given, Real) or not float(given).is_integer() or float(given) < 1:
             raise ValueError(f"resolution is {resolution!r}; expected a whole number of pixels, such as 512.")
         if precision not in ("auto", "full", "half"):
             raise ValueError(f"precision is {precision!r}; expected 'auto', 'full' or 'half'.")

@@ -110,7 +110,7 @@ class VisionTransformer(PretrainedBackbone):
         options: dict[str, Any] = {"interpolate_pos_encoding": True} if self.row.interpolates else {}
         if self.row.shuffles:
             tokens = picture.shape[2] // self.patch * (picture.shape[3] // self.patch)
-            options["noise"] = torch.arange(tokens, device=picture.device)[None]
+            options["noise"] = torch.arange(tokens, device=picture.device).expand(len(picture), tokens)
         return self.module((picture - mean) / std, **options)
 
     def colours(self) -> tuple[Colour, Colour]:
