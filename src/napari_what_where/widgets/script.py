@@ -135,11 +135,16 @@ def command_gives_same(analyses: Sequence[Analysis], source: Source) -> bool:
         return False  # the outline is drawn at another resolution here
     try:
         stack = open_stack(*command_parts(source))
-        described = [describe_image(check_image(plane)) for plane in stack.planes]
+        return (
+            len(stack.planes) == len(analyses)
+            and _same_outline(stack, source)
+            and all(
+                describe_image(check_image(plane)) == analysis.provenance["image"]
+                for plane, analysis in zip(stack.planes, analyses, strict=True)
+            )
+        )
     except Exception:  # not files that can be read so
         return False
-    same = described == [analysis.provenance["image"] for analysis in analyses]
-    return bool(same and _same_outline(stack, source))
 
 
 def _same_outline(stack: FileStack, source: Source) -> bool:
