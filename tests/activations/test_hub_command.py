@@ -17,17 +17,9 @@ from napari_what_where.activations.hub.command import add_download, run_download
 from napari_what_where.activations.hub.selection import PICKLED, choose
 from napari_what_where.activations.hub.types import ModelUnavailable, bytes_in_words, of_total
 from napari_what_where.activations.hub.words import in_words
-from tests.activations.fake_hub import FakeHub
+from tests.activations.hub_case import empty_hub
 
-
-@pytest.fixture
-def hub(tmp_path, monkeypatch):
-    for name in ("HF_TOKEN", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
-    with FakeHub() as server:
-        for name, value in server.environment(tmp_path / "hf").items():
-            monkeypatch.setenv(name, value)
-        yield server
+hub = empty_hub
 
 
 def download(*arguments: str):
