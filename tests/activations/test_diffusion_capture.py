@@ -12,7 +12,7 @@ from napari_what_where.activations.capture import AttentionCall, capture_attenti
 from napari_what_where.activations.networks.diffusion import Prepared
 
 from .capture_conformance import CaptureCase, CaptureConformance, project
-from .tiny_diffusion import LAYERS, PIPELINES, save_tiny, tiny
+from .tiny_diffusion import LAYERS, PIPELINES, warm
 from .true_configs import parts
 
 SHAPES = ((8, 8), (8, 32))
@@ -53,15 +53,10 @@ def case_of(backbone):
     )
 
 
-@pytest.fixture(scope="module", params=PIPELINES)
-def tiny_case(request, tmp_path_factory):
-    return case_of(tiny(save_tiny(request.param, tmp_path_factory.mktemp("tiny") / request.param)))
-
-
 class TestEveryClass(CaptureConformance):
-    @pytest.fixture
-    def case(self, tiny_case):
-        return tiny_case
+    @pytest.fixture(params=PIPELINES)
+    def case(self, request):
+        return case_of(warm(request.param))
 
 
 def on_meta(name):

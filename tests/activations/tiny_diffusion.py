@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import string
+import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ import torch
 from napari_what_where.activations.backbone import BackboneInfo
 from napari_what_where.activations.networks.diffusion import DiffusionBackbone
 from napari_what_where.activations.networks.families import adapter_for, class_of_folder
+
+from ..images import scene
 
 WIDTH = 16
 """Channels of text and of tokens."""
@@ -285,4 +289,23 @@ def tiny(folder: Path, **options: Any) -> DiffusionBackbone:
     info = BackboneInfo(folder.name, "diffusion", "of random weights", ("what", "where"), 0, "none")
     backbone = adapter_for(class_of_folder(folder), folder, info, **{"resolution": 32, **options})
     assert isinstance(backbone, DiffusionBackbone)
+    return backbone
+
+
+@cache
+def _root() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="tiny-pipelines-")
+
+
+@cache
+def tiny_folder(name: str) -> Path:
+    """The folder of the pipeline of that name, written once for all tests. Not to be changed."""
+    return save_tiny(name, Path(_root().name) / name)
+
+
+@cache
+def warm(name: str) -> DiffusionBackbone:
+    """The backbone of that name with its usual options, loaded once for all tests. Not to be changed."""
+    backbone = tiny(tiny_folder(name))
+    backbone.extract(scene((4, 4)))
     return backbone

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import json
 import re
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ def load_component(package: str, class_name: str, folder: Path, dtype: torch.dty
     options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True, "variant": weights_variant(folder)}
     if dtype is not None:
         options["torch_dtype"] = dtype
-    model: torch.nn.Module = kind.from_pretrained(folder, **options)
+    with _without_bars(package):
+        model: torch.nn.Module = kind.from_pretrained(folder, **options)
     return model.eval().requires_grad_(False)
 
 
@@ -59,3 +61,16 @@ def weights_variant(folder: Path) -> str | None:
 def interruptible(model: torch.nn.Module) -> AbstractContextManager[None]:
     """Within the block, every module of ``model`` that is entered is a checkpoint."""
     return capture_attention(model, lambda call: None, wanted=lambda name: False, on_enter=lambda name: checkpoint())
+
+
+@contextmanager
+def _without_bars(package: str) -> Iterator[None]:
+    """Progress is reported, not drawn on the terminal by a library."""
+    logging: Any = importlib.import_module(f"{package}.utils.logging")
+    drawn = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if drawn:
+            logging.enable_progress_bar()
