@@ -9,6 +9,7 @@ import pytest
 
 from napari_what_where.activations.catalogue import CATALOGUE
 from tests.activations.true_configs import MODELS, count, parts
+from tests.activations.true_models import gigaflops
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,15 @@ def test_numbers_are_those_of_the_true_class(name, counted):
     assert components[0][0] == row.class_name
     assert counted(*components[0][:2])[0] == row.parameters
     assert sum(counted(kind, config)[1] * size for kind, config, size in components) == row.size_bytes
+
+
+@pytest.mark.parametrize(
+    "name", ["stable-diffusion-1.5", "stable-diffusion-3-medium", "dit-xl-2-512", "mae-base", "dinov2-small"]
+)
+def test_operations_are_those_of_a_forward_pass(name, tmp_path):
+    row = CATALOGUE[name]
+    assert round(gigaflops(name, 512, tmp_path)) == row.gigaflops_512
+    assert round(gigaflops(name, 1024, tmp_path)) == row.gigaflops_1024
 
 
 def test_every_published_configuration_is_listed():
