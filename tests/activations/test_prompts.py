@@ -104,3 +104,64 @@ def test_t5_may_be_missing(name, missing, tmp_path):
     assert len(with_clip.extract(scene())) == LAYERS[name]
     assert torch.equal(with_clip.text()["pooled"], whole.text()["pooled"])
     assert with_clip.text()["states"].shape == whole.text()["states"].shape
+
+
+def told(module, run):
+    """What a denoiser is given beside latents and timestep, by name, at its first call."""
+    seen = []
+    hook = module.register_forward_pre_hook(lambda module, args, kwargs: seen.append(kwargs), with_kwargs=True)
+    run()
+    hook.remove()
+    given = {**seen[0], **(seen[0].get("added_cond_kwargs") or {})}
+    return {name: each for name, each in given.items() if isinstance(each, torch.Tensor)}
+
+
+@pytest.mark.parametrize(
+    ("name", "names"),
+    [
+        ("stable-diffusion", {"encoder_hidden_states"}),
+        ("stable-diffusion-xl", {"encoder_hidden_states", "text_embeds", "time_ids"}),
+        ("stable-diffusion-3.5", {"encoder_hidden_states", "pooled_projections"}),
+        ("flux-schnell", {"encoder_hidden_states", "pooled_projections", "txt_ids", "img_ids"}),
+        ("flux-dev", {"encoder_hidden_states", "pooled_projections", "txt_ids", "img_ids", "guidance"}),
+    ],
+)
+def test_the_denoiser_is_told_what_diffusers_tells_it(name, names):
+    from diffusers import DiffusionPipeline
+
+    pipeline = DiffusionPipeline.from_pretrained(tiny_folder(name), local_files_only=True)
+    pipeline.set_progress_bar_config(disable=True)
+    options = {"max_sequence_length": 256} if "flux" in name else {}
+    guidance = 3.5 if "flux" in name else 1.0
+    theirs = told(
+        getattr(pipeline, "unet", None) or pipeline.transformer,
+        lambda: pipeline(
+            "a cat",
+            height=24,
+            width=40,
+            num_inference_steps=1,
+            guidance_scale=guidance,
+            output_type="latent",
+            **options,
+        ),
+    )
+    backbone = tiny(tiny_folder(name), prompt="a cat", resolution=31)
+    mine = told(backbone.module, lambda: backbone.extract(scene((24, 40))))
+    for each in names:
+        torch.testing.assert_close(mine[each], theirs[each].to(mine[each].dtype), rtol=1e-5, atol=1e-5)
+
+
+def test_pixart_is_told_the_size_of_the_picture_where_it_asks():
+    """As diffusers does for models of 1024 pixels, of which tiny ones cannot be."""
+    alpha, sigma = (tiny(tiny_folder(f"pixart-{name}"), resolution=31) for name in ("alpha", "sigma"))
+    given = told(alpha.module, lambda: alpha.extract(scene((24, 40))))
+    assert given["resolution"].tolist() == [[24, 40]]
+    assert given["aspect_ratio"].tolist() == [[pytest.approx(24 / 40)]]
+    assert "resolution" not in told(sigma.module, lambda: sigma.extract(scene((24, 40))))
+
+
+def test_dit_is_told_that_the_class_is_unknown():
+    backbone = warm("dit")
+    labels = told(backbone.module, lambda: backbone.extract(scene()))["class_labels"]
+    embedding = backbone.module.transformer_blocks[0].norm1.emb.class_embedder.embedding_table
+    assert labels.tolist() == [embedding.num_embeddings - 1], "the last row, which is learnt without a class"
