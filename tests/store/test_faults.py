@@ -123,6 +123,15 @@ def test_every_single_byte_counts(store):
             entry.read(1)
 
 
+@pytest.mark.parametrize(("field", "value"), [("shape", [2, 10**12, 5]), ("chunks", [2, 10**12, 5]), ("dtype", "<f2")])
+def test_nothing_larger_than_what_was_written_is_allocated(store, field, value):
+    file = kept(store) / "1" / "value" / ".zarray"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {field: value}))
+    (entry,) = store.entries()
+    with pytest.raises(arrays.Damaged, match="was written"):
+        entry.read(1)
+
+
 def test_an_entry_that_goes_while_it_is_read(store):
     kept(store)
     fake, received, remarks = Fake(CAPTURED), [], []

@@ -81,7 +81,7 @@ def _create(path: Path, array: np.ndarray) -> Any:
         compressors=None,
         filters=None,
         zarr_format=2,
-        # Else zeros are not written at all, and negative zero might be taken for zero.
+        # Else every chunk is searched for other values than zero first.
         config={"write_empty_chunks": True},
     )
 
