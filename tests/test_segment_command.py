@@ -25,6 +25,20 @@ names = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 )
 
 
+words = st.text(st.characters(exclude_categories=["Cc", "Cs"], exclude_characters=","), min_size=1).map(str.strip)
+backbone_options = st.fixed_dictionaries(
+    {},
+    optional={
+        "layers": st.lists(words.filter(bool), min_size=1, max_size=3),
+        "resolution": st.integers(1, 9999),
+        "precision": st.sampled_from(["auto", "full", "half"]),
+        "timesteps": st.lists(st.integers(0, 999), min_size=1, max_size=4),
+        "prompt": st.text(st.characters(exclude_categories=["Cc", "Cs"])),
+        "noise_seed": st.integers(0, 2**62),
+    },
+)
+
+
 @st.composite
 def requests(draw):
     """Files, settings and a part that a command can ask for."""
@@ -34,6 +48,7 @@ def requests(draw):
     part = FilePart(draw(st.none() | indices), channel_axis, plane_axis, tuple(draw(st.lists(polygons, max_size=2))))
     stack = plane_axis is not None
     settings = BatchSettings(
+        backbone_options=draw(backbone_options),
         pathway=draw(st.sampled_from(["what", "where", "both"])),
         count=draw(st.integers(1, 99)),
         normalization=draw(st.sampled_from(["degree", "none"])),

@@ -13,9 +13,9 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -50,6 +50,7 @@ class BatchSettings:
     """
 
     backbone: str = "filters"
+    backbone_options: Mapping[str, Any] = field(default_factory=dict)
     pathway: str = "what"
     count: int = 16
     normalization: str = "degree"
@@ -64,6 +65,7 @@ class BatchSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "formats", parse_formats(self.formats))
+        object.__setattr__(self, "backbone_options", plain(dict(self.backbone_options)))
         if self.segments != "auto" and not (isinstance(self.segments, int) and self.segments >= 1):
             raise ValueError(f'segments is {self.segments!r}; expected a whole number from 1 on, or "auto".')
         if self.smallest_object is not None and not 0 < self.smallest_object < float("inf"):
@@ -204,6 +206,7 @@ class _Run:
             same = planes[0]["request"] == self._request and planes[0]["versions"][_OWN_NAME] == version(_OWN_NAME)
             return bool(
                 same
+                and planes[0]["model"] == plain(self.backbone.describe())
                 and record["pixel_size"] == describe_scale(stack)
                 and len(planes) == len(stack.planes)
                 and all(
@@ -286,11 +289,12 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 
 def ready_backbone(settings: BatchSettings, given: Backbone | None = None) -> Backbone:
     """The backbone, able to give the pathway, and a device that is there; else an exception that says so."""
-    from napari_what_where.activations.registry import load_backbone
+    from napari_what_where.activations import registry
     from napari_what_where.device import resolve_device
 
-    resolve_device(settings.device)
-    backbone = given or load_backbone(settings.backbone)
+    device = resolve_device(settings.device)
+    backbone = given or registry.load_backbone(settings.backbone, **settings.backbone_options)
+    backbone.use(device)
     backbone.check_pathway(settings.pathway)
     return backbone
 

@@ -14,9 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_what_where.activations.hub.command import add_download, run_download
 from napari_what_where.evaluation.command import add_evaluate, run_evaluate
 from napari_what_where.segment_command import add_segment, analysis_options
-from napari_what_where.terminal import PROGRAM, complain, one_line, progress_bar, warnings_in_one_line
+from napari_what_where.store.command import add_cache
+from napari_what_where.terminal import PROGRAM, complain, one_line, progress_bar, tell, warnings_in_one_line
 
 if TYPE_CHECKING:
     from napari_what_where.activations.backbone import Backbone
@@ -51,6 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     analysis = analysis_options()
     add_segment(commands, parents=[analysis])
     add_evaluate(commands, _evaluate, parents=[analysis])
+    add_download(commands, lambda options: run_download(options, progress_bar=progress_bar, tell=tell))
+    add_cache(commands)
     listing = commands.add_parser("backbones", help="what there is, what is ready, size, licence")
     listing.set_defaults(run=_backbones)
     demo = commands.add_parser("demo", help="segment a sample image, in napari or as pictures")
@@ -63,7 +67,8 @@ def _parser() -> argparse.ArgumentParser:
 def _load_backbone(options: argparse.Namespace) -> Backbone:
     from napari_what_where.batch import BatchSettings, ready_backbone
 
-    return ready_backbone(BatchSettings(backbone=options.backbone, pathway=options.pathway, device=options.device))
+    names = ("backbone", "backbone_options", "pathway", "device")
+    return ready_backbone(BatchSettings(**{name: getattr(options, name) for name in names}))
 
 
 def _evaluate(options: argparse.Namespace) -> int:

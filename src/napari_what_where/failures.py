@@ -13,12 +13,16 @@ _SHARING_VIOLATION, _LOCK_VIOLATION = 32, 33
 """Of Windows: another program has the file open."""
 
 
+class Explained(RuntimeError):
+    """A problem whose message is a sentence for the user: what is wrong, and what to do."""
+
+
 def explain(problem: BaseException) -> str:
     """What an exception means and, where that is known, what to do: one line, whatever its message looks like.
 
     Files that cannot be read or written are explained by what the system says of them (disk full, no permission, open
-    elsewhere, a file where a folder should be). Messages of ``ValueError``, ``TypeError`` and our own ``OSError`` are
-    clear already and come through; others come with the name of their type.
+    elsewhere, a file where a folder should be). Messages of ``ValueError``, ``TypeError``, :class:`Explained` and our
+    own ``OSError`` are clear already and come through; others come with the name of their type.
     """
     text = " ".join(str(problem).split())
     if isinstance(problem, MemoryProblem):
@@ -27,7 +31,11 @@ def explain(problem: BaseException) -> str:
         return str(as_out_of_memory(problem))
     if isinstance(problem, OSError):
         return _explain_file(problem, text)
-    return text if text and isinstance(problem, ValueError | TypeError) else f"{type(problem).__name__}: {text}"
+    return (
+        text
+        if text and isinstance(problem, ValueError | TypeError | Explained)
+        else f"{type(problem).__name__}: {text}"
+    )
 
 
 def _explain_file(problem: OSError, text: str) -> str:

@@ -105,6 +105,9 @@ def analyze(
     report : function of one Progress
         Called often from the calling thread; may raise ``Cancelled``.
 
+    What a pretrained model computes of an image is kept on disk, see ``what-where cache``: with other options of what
+    follows it does not run again.
+
     Raises ``TypeError`` or ``ValueError`` for what is no image or no option, and
     :class:`~napari_what_where.memory.OutOfMemory` where it does not fit. Cost: about two seconds for 400 × 600
     pixels on two cores with the filters backbone.
@@ -114,6 +117,7 @@ def analyze(
     from napari_what_where.device import resolve_device
     from napari_what_where.embedding.spectral import check_count, check_method, check_seed, spectral_embedding
     from napari_what_where.segments.tree import even_image, region_tree
+    from napari_what_where.store.stored import remembered
     from napari_what_where.working_plane.object_scale import check_smallest_object, plan_plane
 
     count, seed, smallest = check_count(count), check_seed(seed), check_smallest_object(smallest_object)
@@ -146,7 +150,7 @@ def analyze(
 
     with stopwatch("activations"):
         model.use(target)
-        model.view(pixels, receive, scale=scale, plane=plane, report=report)
+        remembered(model, remark=remarks.append).view(pixels, receive, scale=scale, plane=plane, report=report)
     stopwatch.seconds["activations"] -= stopwatch.seconds.get("affinity", 0.0)
     with stopwatch("affinity"):
         affinity = fold.finish()

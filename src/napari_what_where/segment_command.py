@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,29 @@ def analysis_options() -> argparse.ArgumentParser:
     add("--segments", metavar="N|auto", type=_segments, default="auto", help="number of segments (default: auto)")
     add("--count", metavar="K", type=_positive, default=16, help="number of eigenvectors (default: %(default)s)")
     add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="(default: %(default)s)")
+    _add_backbone_options(shared.add_argument_group("of pretrained models").add_argument)
     return shared
+
+
+class _BackboneOption(argparse.Action):
+    """Collects the options of the backbone that were given, under their own names."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        given = dict(getattr(namespace, self.dest))
+        given[(option_string or "").removeprefix("--").replace("-", "_")] = values
+        setattr(namespace, self.dest, given)
+
+
+def _add_backbone_options(add: Callable[..., Any]) -> None:
+    def option(flag: str, **more: Any) -> None:
+        add(flag, action=_BackboneOption, dest="backbone_options", default={}, **more)
+
+    option("--layers", metavar="NAMES", type=_names, help="network layers, names or patterns like 'up_blocks.*,mid*'")
+    option("--resolution", metavar="PX", type=_positive, help="the model sees about PX × PX pixels")
+    option("--precision", choices=("auto", "full", "half"), help="of weights (by default half on a GPU)")
+    option("--timesteps", metavar="T", type=_timesteps, help="of a diffusion model, such as 50 or 50,150,250: averaged")
+    option("--prompt", metavar="TEXT", help="of a diffusion model: what the image shows (default: nothing)")
+    option("--noise-seed", metavar="N", type=int, help="of a diffusion model")
 
 
 def add_segment(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> None:
@@ -141,7 +163,8 @@ def as_command(
 
 
 def _settings_words(settings: BatchSettings) -> list[str]:
-    words = [f"--backbone={settings.backbone}", f"--pathway={settings.pathway}"]
+    words = [f"--backbone={settings.backbone}", *_backbone_words(settings.backbone_options)]
+    words += [f"--pathway={settings.pathway}"]
     words += [f"--segments={settings.segments}", f"--count={settings.count}"]
     if settings.smallest_object is not None:
         words.append(f"--smallest-object={settings.smallest_object!r}")
@@ -150,6 +173,13 @@ def _settings_words(settings: BatchSettings) -> list[str]:
     words += ["--objects"] if settings.objects else []
     words += ["--linked"] if settings.linked else []
     return [*words, f"--format={','.join(settings.formats)}"]
+
+
+def _backbone_words(options: Mapping[str, Any]) -> list[str]:
+    def text(value: Any) -> str:
+        return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+    return [f"--{name.replace('_', '-')}={text(value)}" for name, value in options.items() if value is not None]
 
 
 def _part_words(part: FilePart) -> list[str]:
@@ -175,6 +205,20 @@ def _diameter(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"received {text!r}; expected a diameter in pixels, above 0")
     return float(value)
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise argparse.ArgumentTypeError(f"received {text!r}; expected names or patterns, separated by commas")
+    return names
+
+
+def _timesteps(text: str) -> list[int]:
+    try:
+        return [int(each) for each in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"received {text!r}; expected whole numbers, such as 50,150") from None
 
 
 def _formats(text: str) -> tuple[str, ...]:

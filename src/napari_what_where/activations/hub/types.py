@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from napari_what_where.failures import Explained
+
 Reason = Literal[
     "offline", "gated", "token", "missing", "no safetensors", "disk full", "not allowed", "interrupted", "corrupt"
 ]
 
 
-class ModelUnavailable(RuntimeError):
+class ModelUnavailable(Explained):
     """A model that cannot be had now; the message says why and what to do, ``reason`` says it in a word."""
 
     def __init__(self, reason: Reason, message: str):
