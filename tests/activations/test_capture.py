@@ -279,3 +279,21 @@ def test_obstacles_of_multihead_attention():
     assert "bias is added" in seen(*tokens, module=module, attn_mask=torch.ones(6, 6))[0].obstacle
     for option in ("add_bias_kv", "add_zero_attn"):
         assert "no token" in seen(*tokens, module=multihead(**{option: True}))[0].obstacle
+
+
+def test_boolean_masks_of_the_function_itself_are_true_where_masked():
+    # torch.nn.MultiheadAttention makes numbers of them before.
+    module = multihead()
+
+    class Direct(torch.nn.Module):
+        def forward(self, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            weights = (module.in_proj_weight, module.in_proj_bias, None, None, False, 0.0)
+            out = (module.out_proj.weight, module.out_proj.bias)
+            given = (tokens, tokens, tokens, 12, 3, *weights, *out)
+            return functional.multi_head_attention_forward(*given, training=False, attn_mask=mask)[0]
+
+    tokens, nothing = torch.randn(6, 2, 12), torch.zeros(6, 6, dtype=torch.bool)
+    call, output = seen(tokens, nothing, module=Direct())
+    assert call.obstacle == ""
+    assert_rounding(module.out_proj(product(call)).transpose(0, 1), output)
+    assert "masked" in seen(tokens, nothing.fill_diagonal_(True), module=Direct())[0].obstacle
