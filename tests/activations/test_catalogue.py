@@ -9,7 +9,7 @@ import pytest
 
 from napari_what_where.activations.catalogue import CATALOGUE
 from tests.activations.true_configs import MODELS, count, parts
-from tests.activations.true_models import gigaflops
+from tests.activations.true_models import backbone_of, gigaflops
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,11 @@ def test_numbers_are_those_of_the_true_class(name, counted):
     assert components[0][0] == row.class_name
     assert counted(*components[0][:2])[0] == row.parameters
     assert sum(counted(kind, config)[1] * size for kind, config, size in components) == row.size_bytes
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_tokens_are_those_of_the_adapter(name, tmp_path):
+    assert backbone_of(name, 512, tmp_path, empty=True).token == CATALOGUE[name].token
 
 
 @pytest.mark.parametrize(

