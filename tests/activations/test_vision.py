@@ -162,7 +162,8 @@ def test_siglip_2_is_refused_in_words(tmp_path, kind):
 
 def test_the_pooling_heads_attention_is_left_out(folders):
     backbone = adapter(folders("SiglipModel"), "SiglipVisionModel")
-    assert not any("head" in name for name, _ in backbone.module.named_modules())
+    assert isinstance(backbone.module.head.attention, torch.nn.MultiheadAttention)
+    assert [layer.name for layer in backbone.extract(scene())] == list(backbone.network_layers)
     assert backbone.network_layers == ("encoder.layers.0.self_attn", "encoder.layers.1.self_attn")
 
 
@@ -300,6 +301,15 @@ def test_only_safetensors_are_read(tmp_path):
     (folder / "model.safetensors").unlink()
     with pytest.raises(OSError, match="safetensors"):
         adapter(folder, "ViTModel").extract(scene())
+
+
+def test_a_class_that_is_newer_than_the_library_is_refused_in_words(folders, monkeypatch):
+    import transformers
+
+    backbone = adapter(folders("ViTModel"), "ViTModel")
+    monkeypatch.setattr(transformers, "ViTModel", None)
+    with pytest.raises(ImportError, match=r"transformers .* has no ViTModel; update it: pip install -U transformers"):
+        backbone.extract(scene())
 
 
 def test_nothing_is_loaded_before_it_is_needed(folders):

@@ -52,8 +52,7 @@ ROWS: dict[str, VisionRow] = {
     "DINOv3ViTModel": VisionRow(interpolates=False, half=torch.bfloat16),
     "ViTMAEModel": VisionRow(load={"mask_ratio": 0.0}, shuffles=True),
     "CLIPVisionModel": VisionRow(OPENAI, patch=32),
-    # Its head pools by an attention of one learned query, which has no place in the image.
-    "SiglipVisionModel": VisionRow(HALF, load={"vision_use_head": False}),
+    "SiglipVisionModel": VisionRow(HALF),
     "IJepaModel": VisionRow(load={"add_pooling_layer": False}),
 }
 """By class of transformers. The other numbers are those of the class's configuration, and of its training."""
@@ -66,7 +65,8 @@ class VisionTransformer(PretrainedBackbone):
     fewer. Raises ``ValueError`` for a model of other than colour images or square patches.
     """
 
-    # transformers 4 names the product's own module attention.attention.
+    # transformers 4 names the product's own module attention.attention. SigLIP's head.attention, of one learned query
+    # that has no place in the image, is not among them.
     attention = r"(.*\.)?layers?\.\d+\.(attention|attention\.attention|self_attn)"
 
     def __init__(
@@ -93,9 +93,14 @@ class VisionTransformer(PretrainedBackbone):
         import transformers
 
         options = {"use_safetensors": True, "local_files_only": True, "attn_implementation": "sdpa", **self.row.load}
+        kind = getattr(transformers, self.class_name, None)
+        if kind is None:
+            raise ImportError(
+                f"transformers {transformers.__version__} has no {self.class_name}; update it: "
+                "pip install -U transformers"
+            )
         with _quiet():
-            loader = getattr(transformers, self.class_name)
-            model, told = loader.from_pretrained(self.folder, output_loading_info=True, **options)
+            model, told = kind.from_pretrained(self.folder, output_loading_info=True, **options)
         missing = sorted(told["missing_keys"])
         if missing:
             raise ValueError(
