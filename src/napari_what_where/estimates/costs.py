@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from napari_what_where.activations.filters import FILTER_REACH, TOKEN_REACH, TokenPlane, token_plane, token_side
+from napari_what_where.estimates.networks import NetworkLook
 from napari_what_where.grids import fit_within
 from napari_what_where.image import MAX_DATA_CHANNELS
 from napari_what_where.working_plane.object_scale import WORKING_SIZE, WorkingPlane
@@ -17,6 +18,8 @@ from napari_what_where.working_plane.tiling import MOST_THREADS
 MEGA = 1e6
 HALO_LEAVES = 7
 """Sides of a leaf around a tile that are worked on with it."""
+NETWORK_RANK = 10_000
+"""Values of a token of the finest grid, of all network layers: 2,700 for Stable Diffusion 1.5, 9,216 for ViT-B."""
 PARALLEL = 1.7
 """By how much two threads on tiles are faster than one."""
 
@@ -62,18 +65,25 @@ class Job:
         return 16 * self.seen + 36
 
 
-def peak_bytes(job: Job) -> float:
-    """Bytes at the worst moment: of looking at the image, of each stage, or of giving labels."""
+def peak_bytes(job: Job, look: NetworkLook | None = None) -> float:
+    """Bytes at the worst moment: of looking at the image, of each stage, or of giving labels.
+
+    ``look``: what a network needs in place of the filters.
+    """
     checking = job.pixels * job.channels * (2.0 if job.dtype.kind == "f" else 1.0)
     fine = job.looked_at
-    filters = (100 + 8 * job.seen) * _at_a_time(fine.plane, FILTER_REACH + TOKEN_REACH * fine.side)
-    tokens = job.tokens * (16 * job.rank + 60 * job.count)
+    looking = (100 + 8 * job.seen) * _at_a_time(fine.plane, FILTER_REACH + TOKEN_REACH * fine.side)
+    grid, weights = job.tokens, 0
+    tokens = grid * (16 * job.rank + 60 * job.count)
+    if look is not None:
+        grid, weights, looking = look.tokens, look.weight_bytes, float(look.bytes + look.joint_bytes)
+        tokens = look.joint_bytes + grid * (4 * NETWORK_RANK + 60 * job.count)
     features = (225 if job.follow_edges else 60) + 5 * job.seen
     tile = _at_a_time(job.plane, HALO_LEAVES * job.plane.leaf_side)
     segments = tile * max(features, 80 + 12 * job.count) + 24 * job.plane.pixels
     labels = kept_bytes(job) + label_bytes(job) + job.pixels
     # What the solver gave back stays with the process: small blocks go into the allocator's store.
-    return 4 * MEGA + max(checking, filters, tokens, segments, labels) + 90 * job.count * job.tokens
+    return 4 * MEGA + weights + max(checking, looking, tokens, segments, labels) + 90 * job.count * grid
 
 
 def kept_bytes(job: Job) -> float:
@@ -88,20 +98,28 @@ def label_bytes(job: Job) -> float:
     return (8 if enlarged else 4) * job.pixels
 
 
-def device_bytes(job: Job) -> int:
-    """Bytes on a GPU: the factors of the affinities, those of their sum, and eigenvectors in float64."""
+def device_bytes(job: Job, look: NetworkLook | None = None) -> int:
+    """Bytes on a GPU: the factors of the affinities, those of their sum, and eigenvectors in float64; of a network
+    also its weights, of which half precision is taken there, and what a forward pass needs.
+    """
+    if look is not None:
+        # Weights that do not fit visit the card one module at a time.
+        return int(look.bytes + look.joint_bytes + look.tokens * (4 * NETWORK_RANK + 60 * job.count))
     return int(job.tokens * (12 * job.rank + 60 * job.count))
 
 
-def seconds_of(job: Job) -> float:
+def seconds_of(job: Job, look: NetworkLook | None = None) -> float:
     """Seconds of one plane on the machine that was measured."""
     fine = job.looked_at
     reading = 0.006 * job.pixels * job.channels
-    filters = (1.7 + 0.8 * job.seen) * _effort(fine.plane, FILTER_REACH + TOKEN_REACH * fine.side)
-    solving = (0.6 + 0.18 * job.count + 0.0007 * job.count**2) * job.tokens
+    looking = (1.7 + 0.8 * job.seen) * _effort(fine.plane, FILTER_REACH + TOKEN_REACH * fine.side)
+    grid = job.tokens
+    if look is not None:
+        looking, grid = look.seconds * MEGA, look.tokens
+    solving = (0.6 + 0.18 * job.count + 0.0007 * job.count**2) * grid
     weighed = (0.66 + 0.42 * job.seen if job.follow_edges else 0.3) + 0.054 * job.count
     features = weighed * _effort(job.plane, HALO_LEAVES * job.plane.leaf_side)
-    return (reading + filters + solving + features) / MEGA + 0.21 * job.plane.leaves / 1500
+    return (reading + looking + solving + features) / MEGA + 0.21 * job.plane.leaves / 1500
 
 
 def seconds_of_objects(job: Job) -> float:

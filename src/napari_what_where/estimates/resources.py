@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_what_where.activations.registry import model_row
 from napari_what_where.estimates.costs import (
     Job,
     device_bytes,
@@ -18,6 +19,7 @@ from napari_what_where.estimates.costs import (
     seconds_of,
     seconds_of_objects,
 )
+from napari_what_where.estimates.networks import look_of
 from napari_what_where.estimates.speed import known_speed, learn_speed
 from napari_what_where.memory import MemoryProblem, OutOfMemory, free_memory, readable_bytes
 from napari_what_where.working_plane.object_scale import OBJECT_SPAN, WORKING_SIZE, plan_plane
@@ -85,6 +87,7 @@ def estimate_run(
     *,
     channels: int = 1,
     backbone: str = "filters",
+    backbone_options: Mapping[str, Any] | None = None,
     pathway: str = "what",
     count: int = 16,
     device: str = "auto",
@@ -102,28 +105,37 @@ def estimate_run(
     channels : 1 for grey
     planes : how many images of that shape are analysed, one after the other, and kept
     objects : whether objects are found, too
-    backbone, pathway, count, device, smallest_object, follow_edges :
+    backbone, backbone_options, pathway, count, device, smallest_object, follow_edges :
         As for :func:`~napari_what_where.analyze`. "auto" counts as a GPU only once torch is there to ask.
 
     Raises ``TypeError`` or ``ValueError`` for a smallest object that is none. The figures behind it were measured with
-    the filters backbone, see ``benchmarks/estimates.py``.
+    the filters backbone, see ``benchmarks/estimates.py``; those of pretrained models are counted, see
+    :mod:`~napari_what_where.estimates.networks`, and corrected by the runs of this machine. A model that is not in the
+    catalogue is taken for ``filters``.
     """
     asked = {name: value for name, value in locals().items() if name != "shape"}
     rows, columns = int(shape[0]), int(shape[1])
     plane = plan_plane((rows, columns), smallest_object)
     job = Job((rows, columns), np.dtype(dtype), channels, count, follow_edges, plane)
+    look = look_of(backbone, backbone_options or {}, (rows, columns), plane, pathway)
     on_gpu = _is_gpu(device)
-    seconds = planes * (seconds_of(job) + (seconds_of_objects(job) if objects else 0.0))
-    most = peak_bytes(job) + (planes - 1) * (kept_bytes(job) + label_bytes(job))
-    card = device_bytes(job) if on_gpu else 0
-    speed = known_speed("gpu" if on_gpu else "cpu")
+    seconds = planes * (seconds_of(job, look) + (seconds_of_objects(job) if objects else 0.0))
+    most = peak_bytes(job, look) + (planes - 1) * (kept_bytes(job) + label_bytes(job))
+    card = device_bytes(job, look) if on_gpu else 0
+    speed = known_speed(_kind(on_gpu, look is not None))
     base = Estimate(seconds, int(most), card, planes, plane.shape, len(plane.tiles), {"shape": (rows, columns)} | asked)
     return base.scaled(speed)
 
 
 def remember_speed(estimate: Estimate, seconds: float) -> None:
     """Note how long an estimated run took, so that the next on this machine is estimated from it."""
-    learn_speed("gpu" if estimate.device_bytes else "cpu", estimate.seconds / estimate.speed, seconds)
+    network = model_row(str(estimate.asked.get("backbone"))) is not None
+    learn_speed(_kind(bool(estimate.device_bytes), network), estimate.seconds / estimate.speed, seconds)
+
+
+def _kind(on_gpu: bool, network: bool) -> str:
+    """What speeds are known by: filters and networks are limited by different things."""
+    return ("gpu" if on_gpu else "cpu") + (" network" if network else "")
 
 
 def check_fits(estimate: Estimate, *, available: int | None = None) -> None:
@@ -206,7 +218,9 @@ def _refuse(estimate: Estimate, free: int, where: str, fits: Callable[[Estimate]
         "planes": lambda planes: f"{planes:,} plane{'' if planes == 1 else 's'}",
     }
     words = [said[name](value) for change in changes for name, value in change.items()]
-    remedy = f"{' or '.join(words)} would fit." if words else "close other programs first."
+    network = model_row(str(estimate.asked.get("backbone"))) is not None
+    otherwise = "choose a smaller model or a lower resolution" if network else "close other programs first"
+    remedy = f"{' or '.join(words)} would fit." if words else f"{otherwise}."
     raise NotEnoughMemory(
         f"This run needs about {readable_bytes(estimate.bytes)} of memory and {readable_bytes(free)} are {where}; "
         f"{remedy}",
