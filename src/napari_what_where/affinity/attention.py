@@ -72,14 +72,21 @@ class AttentionAffinity(SymmetricOperator):
         return total / (2 * heads)
 
     def dense(self) -> torch.Tensor:
-        mean = torch.zeros(self.shape, device=self.device)
-        for rows, attention in self._tiles():
-            mean[rows] += attention
-        return symmetrize_(mean, 1 / (2 * len(self.query)))
+        return symmetrize_(self.half())
+
+    def half(self, out: torch.Tensor | None = None) -> torch.Tensor:
+        """A, the mean over heads."""
+        mean = torch.empty(self.shape, device=self.device) if out is None else out
+        for head, rows, attention in self._tiles():
+            if head == 0:
+                mean[rows] = attention
+            else:
+                mean[rows] += attention
+        return mean.div_(len(self.query))
 
     def _tiled_product(self, x: torch.Tensor) -> torch.Tensor:
         total = torch.zeros_like(x)
-        for rows, attention in self._tiles():
+        for _, rows, attention in self._tiles():
             total[rows] += attention @ x  # A x
             total += attention.T @ x[rows]  # Aᵀ x
         return total / (2 * len(self.query))
@@ -94,10 +101,10 @@ class AttentionAffinity(SymmetricOperator):
             column[head] = torch.logaddexp(column[head], logits.logsumexp(dim=0))
         return row, column
 
-    def _tiles(self) -> Iterator[tuple[slice, torch.Tensor]]:
-        """Each head's attention, a block of query rows at a time: (rows, (rows, tokens) probabilities)."""
-        for _, rows, logits in self._logits():
-            yield rows, torch.softmax(logits, dim=1)
+    def _tiles(self) -> Iterator[tuple[int, slice, torch.Tensor]]:
+        """Each head's attention, a block of query rows at a time: (head, rows, (rows, tokens) probabilities)."""
+        for head, rows, logits in self._logits():
+            yield head, rows, torch.softmax(logits, dim=1)
 
     def _logits(self) -> Iterator[tuple[int, slice, torch.Tensor]]:
         """Each head's q kᵀ / √d, a block of query rows at a time: (head, rows, (rows, tokens) float32)."""

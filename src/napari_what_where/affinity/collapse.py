@@ -16,6 +16,7 @@ from napari_what_where.affinity.operator import (
     SymmetricOperator,
     WeightedSum,
     degree_scaling,
+    symmetrize_,
 )
 from napari_what_where.memory import free_memory
 
@@ -39,6 +40,8 @@ class SumsByGrid:
         self.counts: dict[Grid, int] = {}
         self.lazy: dict[Grid, list[SymmetricOperator]] = {}
         self.collapsed: dict[Grid, torch.Tensor] = {}
+        """Halves, see :meth:`SymmetricOperator.half`: they are made symmetric once, not one by one."""
+        self._spare: dict[Grid, torch.Tensor] = {}
 
     def add(self, operator: SymmetricOperator) -> str:
         """Add an operator; returns the form in which it is held."""
@@ -46,30 +49,39 @@ class SumsByGrid:
         if held == "landmarks" and isinstance(operator, ExpKernelAffinity):
             operator = LandmarkAffinity(operator)
             held = f"landmarks (trace error {operator.trace_error:.1e})"
+        self.counts[grid] = self.counts.get(grid, 0) + 1
+        if held == "dense" and self.collapse:
+            self._collapse(operator)
+            return held
         if held == "dense":
-            operator = DenseAffinity(self._dense(operator), grid)
+            operator = DenseAffinity(symmetrize_(self._half(operator)), grid)
         elif self.normalized:
             operator = Normalized(operator)
-        self.counts[grid] = self.counts.get(grid, 0) + 1
-        if held != "dense" or not self.collapse:
-            self.lazy.setdefault(grid, []).append(operator)
-        elif grid in self.collapsed:
-            self.collapsed[grid] += operator.dense()
-        else:
-            self.collapsed[grid] = operator.dense()
+        self.lazy.setdefault(grid, []).append(operator)
         return held
 
-    def _dense(self, operator: SymmetricOperator) -> torch.Tensor:
-        """The matrix of an affinity, normalised if wanted; in place, as copies take longer than the rest."""
-        matrix = operator.dense()
+    def _collapse(self, operator: SymmetricOperator) -> None:
+        # Memory that is fresh costs as much as a pass over it: the second matrix of a grid serves all others.
+        grid = operator.grid
+        half = self._half(operator, self._spare.pop(grid, None))
+        if grid in self.collapsed:
+            self.collapsed[grid] += half
+            self._spare[grid] = half
+        else:
+            self.collapsed[grid] = half
+
+    def _half(self, operator: SymmetricOperator, out: torch.Tensor | None = None) -> torch.Tensor:
+        """Half the matrix of an affinity, normalised if wanted; in place, as copies take longer than the rest."""
+        matrix = operator.half(out)
         if not self.normalized:
             return matrix
-        scaling = degree_scaling(matrix.sum(dim=1))
+        scaling = degree_scaling((matrix.sum(dim=1) + matrix.sum(dim=0)) / 2)
         return matrix.mul_(scaling).mul_(scaling.T)
 
     def terms(self) -> list[Term]:
         """Each grid's mean operator, or each operator by itself; every one that was added weighs the same."""
         total = sum(self.counts.values())
+        self._spare.clear()
         if not self.collapse:
             return [Term(operator, 1 / total) for same in self.lazy.values() for operator in same]
         return [Term(self._mean(grid), count / total) for grid, count in self.counts.items()]
@@ -78,7 +90,7 @@ class SumsByGrid:
         count, operators = self.counts[grid], self.lazy.get(grid, [])
         if grid not in self.collapsed:
             return weighted(operators, [1 / count] * len(operators))
-        matrix = DenseAffinity(self.collapsed.pop(grid).div_(count), grid)
+        matrix = DenseAffinity(symmetrize_(self.collapsed.pop(grid), 1 / (2 * count)), grid)
         return weighted([*operators, matrix], [1 / count] * len(operators) + [1.0])
 
 

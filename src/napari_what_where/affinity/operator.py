@@ -81,6 +81,13 @@ class SymmetricOperator(ABC):
         """The whole matrix, float32. Memory: 4 · tokens² bytes; cost: tokens products unless overridden."""
         return self.product(torch.eye(self.tokens, device=self.device))
 
+    def half(self, out: torch.Tensor | None = None) -> torch.Tensor:
+        """A matrix M such that the operator is ½(M + Mᵀ), where that is cheaper than :meth:`dense`; else that.
+
+        ``out``: (tokens, tokens) float32 that may be overwritten with it.
+        """
+        return self.dense()
+
     def degree(self) -> torch.Tensor:
         """Row sums, (tokens,) float32."""
         return self.product(torch.ones(self.tokens, 1, device=self.device))[:, 0]
