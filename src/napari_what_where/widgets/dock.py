@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QWidget
 
-from napari_what_where.activations.registry import backbone_info
+from napari_what_where.activations.registry import list_backbones
 from napari_what_where.estimates.resources import Estimate, remember_speed
-from napari_what_where.failures import explain
+from napari_what_where.failures import Explained, explain
 from napari_what_where.progress import Report
 from napari_what_where.widgets.background import BackgroundPicker
 from napari_what_where.widgets.choosing import Chooser
@@ -22,6 +22,7 @@ from napari_what_where.widgets.exporting import Exporter
 from napari_what_where.widgets.findings import find_all_objects, other_trees
 from napari_what_where.widgets.handoff import Handoff
 from napari_what_where.widgets.keeping import Keeper
+from napari_what_where.widgets.models import Models
 from napari_what_where.widgets.panel import Panel
 from napari_what_where.widgets.picking import CanvasPicker
 from napari_what_where.widgets.session import OBJECTS, Session, prepare
@@ -57,15 +58,16 @@ class WhatWhereDock(QWidget):
         self.handoff = Handoff(self)
         self.background = BackgroundPicker(self)
         self.estimator = Estimator(self)
-        self.chooser = Chooser(self)
         self.task: Task | None = None
+        self.models = Models(self)
+        self.chooser = Chooser(self)
         self._next: Callable[[], None] | None = None
+        self._on_cancel: Callable[[], str] = str
         self.details = ""
         self._timer = QTimer(self)
         self._timer.setInterval(_POLL_MS)
         self._timer.timeout.connect(self._show_progress)
         self._connect_panel()
-        _warm_up()
 
     # Settings and layers
 
@@ -85,11 +87,6 @@ class WhatWhereDock(QWidget):
         panel.copy_command.triggered.connect(self.handoff.copy_as_command)
         panel.folder.clicked.connect(self.handoff.ask)
         panel.copy_details.clicked.connect(lambda: QApplication.clipboard().setText(self.details))
-        panel.model.currentTextChanged.connect(self._describe_model)
-        self._describe_model(panel.model.currentText())
-
-    def _describe_model(self, name: str) -> None:
-        self.panel.show_model(backbone_info(name))
 
     # Running
 
@@ -100,10 +97,12 @@ class WhatWhereDock(QWidget):
             return
         try:
             source = self.chooser.find_source()
+            settings = self.chooser.settings_for(source)
         except ValueError as problem:
             self.panel.say(str(problem), problem=True)
             return
-        settings = self.chooser.settings_for(source)
+        if self.models.refuse():
+            return
         estimate = self.estimator.of(source, settings)
         if not self.estimator.refuse(estimate, source):
             self._run(source, settings, estimate)
@@ -123,19 +122,24 @@ class WhatWhereDock(QWidget):
     ) -> None:
         follow_edges, started = bool(settings["follow_edges"]), time.perf_counter()
 
+        options = dict(settings)
+        model = options.pop("backbone"), options.pop("backbone_options")
+
         def work(report: Report) -> Any:
+            options["backbone"] = self.models.load(*model)
             if source.plane_axis is None:
                 from napari_what_where.pipeline import analyze
 
-                analyses = [analyze(source.pixels(), report=report, **settings)]
+                analyses = [analyze(source.pixels(), report=report, **options)]
             else:
                 from napari_what_where.planes import analyze_planes
 
-                analyses = analyze_planes(source.planes, report=report, **settings)
+                analyses = analyze_planes(source.planes, report=report, **options)
             return prepare(analyses, source, follow_edges=follow_edges)
 
         def finish(prepared: Any) -> None:
-            remember_speed(estimate, time.perf_counter() - started)
+            if model[0] in list_backbones():  # of others nothing is known to compare with
+                remember_speed(estimate, time.perf_counter() - started)
             self._show_findings(prepared, note)
 
         def fail(problem: Exception, said: str) -> bool:
@@ -152,6 +156,7 @@ class WhatWhereDock(QWidget):
     def stop(self) -> None:
         """Stop all that runs: what it would find has nowhere to go."""
         self.handoff.stop()
+        self.models.drop()
         if self.task is not None:
             self.task.cancel()
 
@@ -163,15 +168,18 @@ class WhatWhereDock(QWidget):
         what: str = "The run",
         cancellable: bool = True,
         on_failure: Callable[[Exception, str], bool] = lambda problem, said: False,
+        on_cancel: Callable[[], str] = lambda: "Cancelled; nothing has changed.",
         quiet: bool = False,
     ) -> None:
         """Do ``work(report)`` in a thread, then ``finish(answer)`` here; ``what`` it is, should it fail.
 
         ``on_failure`` is given the exception and a sentence about it, and answers whether it has told the user;
+        ``on_cancel`` answers what to say after a cancellation;
         ``quiet`` leaves on the panel what was said before.
         """
         self.keeper.watch_window()
         self.panel.set_busy(True)
+        self.models.set_busy(True)
         self.panel.cancel.setEnabled(cancellable)
         if not quiet:
             self.panel.say("")
@@ -189,6 +197,7 @@ class WhatWhereDock(QWidget):
             if not task.cancelled:
                 self._fail(problem, what, on_failure)
 
+        self._on_cancel = on_cancel
         self.task = task = Task(work, on_success=succeed, on_failure=fail, on_end=self._end)
         self.task.start()
         self._timer.start()
@@ -201,16 +210,17 @@ class WhatWhereDock(QWidget):
             return
         self._timer.stop()
         self.panel.set_busy(False)
+        self.models.set_busy(False)
         self.panel.set_ready(findings is not None, objects=self.session.mode == OBJECTS)
         if task is not None and task.cancelled:
-            self.panel.say("Cancelled; nothing has changed.")
+            self.panel.say(self._on_cancel())
             self._show_tree_choice()
         elif findings is not None and self.panel.edges.isChecked() != findings.follow_edges:
             self._choose_trees(self.panel.edges.isChecked())
 
     def _fail(self, problem: Exception, what: str, told: Callable[[Exception, str], bool]) -> None:
         self.details = "".join(traceback.format_exception(problem))
-        clear = isinstance(problem, ValueError | TypeError)
+        clear = isinstance(problem, ValueError | TypeError | Explained)
         sentence = explain(problem).rstrip(".")
         said = f"{sentence if clear else f'{what} failed: {sentence}'}. No layer was changed."
         if not told(problem, said):
@@ -308,14 +318,3 @@ class WhatWhereDock(QWidget):
     def export(self, name: str) -> None:
         """Write the labels as they are now, edits included, with eigenvectors and provenance beside them."""
         self.exporter.export(name)
-
-
-def _warm_up() -> None:
-    """Import what the first run needs, in the background, so that Run itself does not wait for it."""
-    from superqt.utils import FunctionWorker
-
-    def load() -> None:
-        import napari_what_where.embedding.spectral
-        import napari_what_where.segments.tree  # noqa: F401
-
-    FunctionWorker(load).start()

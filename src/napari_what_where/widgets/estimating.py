@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from napari_what_where.widgets.source import Source
 
 _PAUSE_MS = 150
-_ASKED = ("backbone", "pathway", "count", "device", "smallest_object", "follow_edges")
+_ASKED = ("backbone", "backbone_options", "pathway", "count", "device", "smallest_object", "follow_edges")
 
 
 class Estimator:
@@ -31,7 +31,8 @@ class Estimator:
         panel = dock.panel
         for combo in (panel.image, panel.inputs.channels, panel.inputs.planes, panel.inputs.part, panel.device):
             combo.currentIndexChanged.connect(self.refresh_soon)
-        panel.model.currentIndexChanged.connect(self.refresh_soon)
+        panel.models.combo.currentIndexChanged.connect(self.refresh_soon)
+        panel.model_options.changed.connect(self.refresh_soon)
         panel.inputs.size.changed.connect(self.refresh_soon)
         panel.count.valueChanged.connect(self.refresh_soon)
         panel.edges.toggled.connect(self.refresh_soon)

@@ -186,12 +186,19 @@ def describe(settings: BatchSettings, part: FilePart) -> str:
     size = "automatic" if settings.smallest_object is None else f"{settings.smallest_object:g} px"
     what = "objects and " if settings.objects else ""
     edges = "edges followed" if settings.follow_edges else "edges ignored"
+    options = "".join(
+        f", {name.replace('_', ' ')} {_plain(value)}" for name, value in settings.backbone_options.items()
+    )
     said = (
-        f"{what}{settings.segments} segments · {settings.backbone}, {settings.pathway} · "
+        f"{what}{settings.segments} segments · {settings.backbone}{options}, {settings.pathway} · "
         f"{settings.count} eigenvectors · smallest object {size} · {edges}"
     )
     if part.channel_axis is not None:
         said += f" · channels on axis {part.channel_axis}"
     if part.plane_axis is not None:
         said += f" · every plane along axis {part.plane_axis}, {'linked' if settings.linked else 'each by itself'}"
-    return said.capitalize()
+    return said[0].upper() + said[1:]
+
+
+def _plain(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

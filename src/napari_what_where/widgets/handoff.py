@@ -68,7 +68,11 @@ class Handoff:
         segments = "auto" if dock.panel.automatic else dock.panel.segments.value
         plane_axis, linked = (inputs.planes.currentData() if inputs.layers() else None) or (None, False)
         channel_axis = inputs.channels.currentData() if inputs.layers() else None
-        settings = self._settings(dock.panel.settings(), segments, linked)
+        try:
+            settings = self._settings(dock.panel.settings(), segments, linked)
+        except ValueError as problem:
+            dock.panel.say(str(problem), problem=True)
+            return
         if self.dialog is not None:
             self.dialog.close()
         self.dialog = FolderDialog(settings, FilePart(channel_axis=channel_axis, plane_axis=plane_axis), dock)

@@ -24,12 +24,12 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
-from napari_what_where.activations.backbone import BackboneInfo
-from napari_what_where.activations.registry import list_backbones
 from napari_what_where.device import DEVICES
 from napari_what_where.progress import Progress
 from napari_what_where.widgets.controls import SegmentCount
 from napari_what_where.widgets.inputs import SourceInputs
+from napari_what_where.widgets.model_menu import ModelMenu
+from napari_what_where.widgets.model_options import ModelOptions
 
 PATHWAY_TEXTS = {
     "what": ("What – same kind", "Parts that look alike get alike values"),
@@ -63,8 +63,7 @@ class Panel:
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self.inputs = SourceInputs(form)
-        form.addRow("Model", self.model)
-        form.addRow("", self.model_status)
+        form.addRow("Model", self.models)
         form.addRow("Show", _row(*self.pathways.values()))
         form.addRow("", self.pathway_hint)
         layout.addLayout(form)
@@ -92,11 +91,9 @@ class Panel:
         return self.inputs.image
 
     def _make_model(self) -> None:
-        self.model = QComboBox()
-        self.model.addItems(list_backbones())
-        self.model_status = _small_label()
+        self.models = ModelMenu()
         self.pathways = {name: QRadioButton(text) for name, (text, _) in PATHWAY_TEXTS.items()}
-        group = QButtonGroup(self.model)
+        group = QButtonGroup(self.models)
         for button in self.pathways.values():
             group.addButton(button)
         self.pathways["what"].setChecked(True)
@@ -117,6 +114,7 @@ class Panel:
         form.addRow("Eigenvectors", self.count)
         form.addRow("Normalization", self.normalization)
         form.addRow("Device", self.device)
+        self.model_options = ModelOptions(form)
         self.more.addWidget(options)
 
     def _make_buttons(self) -> None:
@@ -152,7 +150,7 @@ class Panel:
         self.as_segments.setToolTip("Everything, in as many regions as you like")
         self.as_objects = QRadioButton("Objects")
         self.as_objects.setToolTip("What stands apart, each with a number of its own; the rest is background")
-        self._results = QButtonGroup(self.model)
+        self._results = QButtonGroup(self.models)
         self._results.addButton(self.as_segments)
         self._results.addButton(self.as_objects)
         self.as_segments.setChecked(True)
@@ -171,9 +169,10 @@ class Panel:
         self.background.setToolTip("Then click what is background on the image: it becomes 0. Click it again to undo")
 
     def settings(self) -> dict[str, Any]:
-        """What the user chose, as options of ``analyze``."""
+        """What the user chose, as options of ``analyze``. Raises ``ValueError``, in words, for what is no option."""
         return {
-            "backbone": self.model.currentText(),
+            "backbone": self.models.name,
+            "backbone_options": self.model_options.values(),
             "pathway": next(name for name, button in self.pathways.items() if button.isChecked()),
             "count": int(self.count.value()),
             "normalization": self.normalization.currentText(),
@@ -190,20 +189,17 @@ class Panel:
         """The chosen layer, or the first of those chosen, or None."""
         return next(iter(self.inputs.layers()), None)
 
-    def show_model(self, info: BackboneInfo) -> None:
-        """Say what the model is, and allow only what it can give."""
-        size = f"{info.size_bytes / 1e6:.0f} MB" if info.size_bytes else "no download"
-        self.model_status.setText(f"{info.status} · {size}")
-        self.model_status.setToolTip(info.description)
+    def offer_pathways(self, model: str, pathways: tuple[str, ...]) -> None:
+        """Allow only what a model can give; the choice stays where that is possible."""
         for name, button in self.pathways.items():
             needed = ("what", "where") if name == "both" else (name,)
-            possible = set(needed) <= set(info.pathways)
+            possible = set(needed) <= set(pathways)
             button.setEnabled(possible)
             button.setToolTip(PATHWAY_TEXTS[name][1] if possible else _NEEDS_ATTENTION)
             if not possible and button.isChecked():
-                self.pathways[info.pathways[0]].setChecked(True)
-        without = "where" not in info.pathways
-        self.pathway_hint.setText(f"Where needs a model with attention; {info.name} has none." if without else "")
+                self.pathways[pathways[0]].setChecked(True)
+        without = "where" not in pathways
+        self.pathway_hint.setText(f"Where needs a model with attention; {model} has none." if without else "")
         self.pathway_hint.setVisible(without)
 
     def set_busy(self, busy: bool) -> None:
@@ -237,8 +233,7 @@ class Panel:
         known = progress.total > 0
         self.progress.setRange(0, progress.total if known else 0)
         self.progress.setValue(progress.done if known else 0)
-        steps = f" {progress.done}/{progress.total}" if known else ""
-        self.progress.setFormat(f"{_STAGES.get(progress.stage, progress.stage)}{steps}")
+        self.progress.setFormat(progress_text(progress))
 
     def say(self, text: str, *, problem: bool = False, details: bool = False, consent: str = "") -> None:
         """One sentence to the user; ``details`` offers the full error report, ``consent`` something to agree to."""
@@ -247,6 +242,15 @@ class Panel:
         self.copy_details.setVisible(details)
         self.consent.setText(consent)
         self.consent.setVisible(bool(consent))
+
+
+def progress_text(progress: Progress) -> str:
+    """What the bar says: "Affinity 3/12", "Downloading dino-vits16: 12 of 87 MB, 14 %", "Loading dino-vits16"."""
+    stage, done, total = progress
+    text = _STAGES.get(stage, stage[:1].upper() + stage[1:])
+    if stage.startswith(("downloading ", "checking ")):
+        return f"{text}: {done:,} of {total:,} MB, {100 * done // max(total, 1)} %"
+    return f"{text} {done}/{total}" if total > 0 else text
 
 
 def _small_label() -> QLabel:

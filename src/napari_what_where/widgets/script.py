@@ -17,6 +17,7 @@ from napari_what_where.widgets.source import FULL_SIZE, Source
 
 _ANALYZE_OPTIONS = (
     "backbone",
+    "backbone_options",
     "pathway",
     "count",
     "normalization",
@@ -31,7 +32,8 @@ _ANALYZE_OPTIONS = (
 def as_python(findings: Findings, segments: int, *, objects: bool = False) -> str:
     """A script that opens the source, repeats the analysis and takes ``segments`` segments, or objects, bit for bit."""
     options = findings.analyses[0].provenance["options"]
-    arguments = "".join(f"    {name}={options[name]!r},\n" for name in _ANALYZE_OPTIONS)
+    given = {name: options[name] for name in _ANALYZE_OPTIONS if name != "backbone_options" or options.get(name)}
+    arguments = "".join(f"    {name}={value!r},\n" for name, value in given.items())
     source = findings.source
     if source.plane_axis is None:
         analysed = ["", f"analysis = ww.analyze(\n    image,\n{arguments})"]
