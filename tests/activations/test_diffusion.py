@@ -36,7 +36,7 @@ class TestDiT(NarrowConformance):
 @pytest.mark.parametrize("name", PIPELINES)
 def test_every_class_takes_any_aspect_and_knows_its_grid(name):
     backbone = warm(name)
-    for shape in ((20, 47), (47, 20), (2, 300)):
+    for shape in ((20, 47), (47, 20), (3, 900)):
         layers = backbone.extract(scene(shape, channels=3))
         assert len(layers) == LAYERS[name]
         assert all(layer.name.endswith(" t=50") for layer in layers)
@@ -187,6 +187,11 @@ def test_half_precision_is_near_full(name):
     assert all(layer.value.dtype == half.half for layer in layers)
     for one, other in zip(layers, warm(name).extract(scene()), strict=True):
         assert torch.cosine_similarity(one.value.float().flatten(), other.value.flatten(), dim=0) > 0.99
+
+
+def test_half_weights_never_take_the_memory_of_full_ones():
+    module = tiny(tiny_folder("flux-schnell"), precision="half").load()
+    assert {parameter.dtype for parameter in module.parameters()} == {torch.bfloat16}
 
 
 def test_full_precision_after_half_reads_the_weights_again():

@@ -46,6 +46,10 @@ def test_pixels_of_a_cell_may_be_channels(tmp_path):
     backbone = tiny(tmp_path / "model")
     assert backbone.cell == 2
     assert backbone.extract(scene((32, 32)))[0].grid == (8, 8)
+    picture = torch.rand(1, 3, 4, 6)
+    seen = backbone.encode(picture)
+    assert seen.shape == (1, 12, 2, 3)
+    torch.testing.assert_close(seen[0, :4, 1, 2], 2 * picture[0, 0, 2:, 4:].flatten() - 1)
 
 
 def test_scheduler_without_betas_is_refused(tmp_path):
