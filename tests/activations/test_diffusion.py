@@ -37,7 +37,7 @@ class TestDiT(NarrowConformance):
 def test_every_class_takes_any_aspect_and_knows_its_grid(name):
     backbone = warm(name)
     for shape in ((20, 47), (47, 20), (3, 900)):
-        layers = backbone.extract(scene(shape, channels=3))
+        layers = backbone.extract(scene(shape))
         assert len(layers) == LAYERS[name]
         assert all(layer.name.endswith(" t=50") for layer in layers)
         finest = max(layers, key=lambda layer: layer.tokens)
