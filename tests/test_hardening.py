@@ -263,7 +263,7 @@ def test_a_fault_in_any_function_comes_out_as_itself_and_leaves_nothing(image, e
     names: dict[str, int] = {}
     with profiled(lambda name: names.__setitem__(name, names.get(name, 0) + 1)):
         quietly(image)
-    stages = ("analyze", "FiltersBackbone.visit", "joint_affinity", "spectral_embedding", "region_tree")
+    stages = ("analyze", "FiltersBackbone.visit", "JointFold.finish", "spectral_embedding", "region_tree")
     assert all(any(name.endswith(f":{stage}") for name in names) for stage in stages)
     before, threads = image.copy(), threading.active_count()
     for wanted in names:
