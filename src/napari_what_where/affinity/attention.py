@@ -77,12 +77,20 @@ class AttentionAffinity(SymmetricOperator):
     def half(self, out: torch.Tensor | None = None) -> torch.Tensor:
         """A, the mean over heads."""
         mean = torch.empty(self.shape, device=self.device) if out is None else out
-        for head, rows, attention in self._tiles():
-            if head == 0:
-                mean[rows] = attention
-            else:
-                mean[rows] += attention
-        return mean.div_(len(self.query))
+        queries, keys = self.query, [key.float().T for key in self.key]
+        scale = queries.shape[-1] ** -0.5
+        tile = torch.empty(0, self.tokens, device=self.device)
+        # All heads of a block of rows before the next block, in one piece of memory: it stays in the cache.
+        for rows in row_tiles(self.tokens, self.device):
+            tile = tile.resize_(rows.stop - rows.start, self.tokens)
+            for head, query in enumerate(queries):
+                torch.mm(query[rows].float() * scale, keys[head], out=tile)
+                torch.softmax(tile, dim=1, out=tile)
+                if head == 0:
+                    mean[rows] = tile
+                else:
+                    mean[rows] += tile
+        return mean.div_(len(queries))
 
     def _tiled_product(self, x: torch.Tensor) -> torch.Tensor:
         total = torch.zeros_like(x)

@@ -14,7 +14,7 @@ from napari_what_where.progress import checkpoint
 
 TILE_ELEMENTS = 2**24
 """Entries of a full-rank affinity computed at a time: 64 MB in float32."""
-CPU_ROWS = 256
+CPU_ROWS = 512
 """Most rows of a tile on a CPU: enough for a product of matrices, few enough to be near the caches while softmax or
 exp() pass over them. Whole matrices take up to three times as long."""
 
