@@ -84,7 +84,7 @@ def _tissue(rng: np.random.Generator, size: tuple[int, int]) -> _Field:
     """Cells that fill the plane, as Voronoi cells of points bent by a smooth field, with membranes and nuclei."""
     spacing = float(np.exp(rng.uniform(np.log(10), np.log(0.35 * min(size)))))
     points = _jittered_grid(rng, size, spacing)
-    at = np.stack(np.indices(size), axis=-1).astype(FLOAT)
+    at = np.moveaxis(np.indices(size), 0, -1).astype(FLOAT)
     bend = gaussian_filter(rng.standard_normal((*size, 2)), (spacing / 3, spacing / 3, 0), mode="reflect")
     distance, owner = cKDTree(points).query(at + bend / max(bend.std(), 1e-9) * 0.12 * spacing, k=2)
     membrane = np.exp(-(((distance[..., 1] - distance[..., 0]) / rng.uniform(1.5, 4)) ** 2))

@@ -48,7 +48,9 @@ def scenes(
 def _leaves(canvas: Canvas, world: World) -> None:
     """Leaves from front to back until at most a hundredth is free, or a ground is seen behind them."""
     rng = canvas.rng
-    present = rng.choice(world.thing_classes, size=min(len(world.thing_classes), int(rng.integers(2, 9))), replace=False)
+    present = rng.choice(
+        world.thing_classes, size=min(len(world.thing_classes), int(rng.integers(2, 9))), replace=False
+    )
     covered = rng.choice([0.01, 0.01, 0.2, 0.5])
     for _ in range(MOST_LEAVES):
         if canvas.free() <= covered:
