@@ -126,7 +126,7 @@ class Trainer:
 def train(
     run: Path, settings: Settings, *, stop: Any = lambda: False, log_every: int = 500, save_every: int = 500
 ) -> Trainer:
-    """Train to ``settings.steps``, or until ``stop()``; ``run`` holds the state then, and the log of what went before."""
+    """Train to ``settings.steps``, or until ``stop()``; the folder ``run`` then holds the state and the log."""
     run.mkdir(parents=True, exist_ok=True)
     trainer, checkpoint = Trainer(settings), run / "state.pt"
     if checkpoint.exists():

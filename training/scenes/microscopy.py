@@ -61,7 +61,7 @@ def _nuclei(rng: np.random.Generator, size: tuple[int, int]) -> _Field:
     """Bright bodies of about one size, some touching, some out of focus."""
     ground = rng.uniform(0.02, 0.25)
     brightness, labels, classes = np.full(size, ground, FLOAT), np.zeros(size, np.int32), [0]
-    radius = float(np.exp(rng.uniform(np.log(4), np.log(0.16 * min(size)))))
+    radius = float(np.exp(rng.uniform(np.log(4), np.log(max(5, 0.16 * min(size))))))
     wanted = rng.uniform(0.1, 0.7) * size[0] * size[1] / (np.pi * radius**2)
     shape, aspect = str(rng.choice(["ellipse", "blob"])), rng.uniform(1, 1.8)
     for _ in range(int(np.clip(wanted, 2, 300))):
@@ -82,7 +82,7 @@ def _nuclei(rng: np.random.Generator, size: tuple[int, int]) -> _Field:
 
 def _tissue(rng: np.random.Generator, size: tuple[int, int]) -> _Field:
     """Cells that fill the plane, as Voronoi cells of points bent by a smooth field, with membranes and nuclei."""
-    spacing = float(np.exp(rng.uniform(np.log(10), np.log(0.35 * min(size)))))
+    spacing = float(np.exp(rng.uniform(np.log(10), np.log(max(11, 0.35 * min(size))))))
     points = _jittered_grid(rng, size, spacing)
     at = np.moveaxis(np.indices(size), 0, -1).astype(FLOAT)
     bend = gaussian_filter(rng.standard_normal((*size, 2)), (spacing / 3, spacing / 3, 0), mode="reflect")

@@ -1,0 +1,81 @@
+"""Write a trained model as users get it: ``python -m training.export training/runs/base --to FOLDER``.
+
+A folder as ``save_pretrained`` makes it, with averaged weights in float16, the noise that they were trained with, the
+curve of the training, and a model card filled in from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import shutil
+from pathlib import Path
+from string import Template
+from typing import Any
+
+CARD = Path(__file__).with_name("model_card.md")
+MOST_BYTES = 15_000_000
+
+
+def export(run: Path, folder: Path, *, average: bool = True) -> None:
+    """Write the model of a run into ``folder``, replacing what is there of an earlier one.
+
+    ``average``: the exponential moving average of the weights, or the last ones. Raises ``FileNotFoundError`` if the
+    run has no state yet, ``ValueError`` if the weights would take more than ``MOST_BYTES``.
+    """
+    import torch
+
+    from training.model import new_model, new_scheduler
+
+    state: dict[str, Any] = torch.load(run / "state.pt", map_location="cpu", weights_only=True)
+    model = new_model(state["size"])
+    model.load_state_dict(state["average" if average else "model"])
+    size = 2 * sum(each.numel() for each in model.parameters())
+    if size > MOST_BYTES:
+        raise ValueError(f"The weights take {size} bytes as float16; expected at most {MOST_BYTES}.")
+    if folder.exists():
+        shutil.rmtree(folder)
+    model.half().save_pretrained(folder / "unet")
+    new_scheduler().save_pretrained(folder / "scheduler")
+    _write_index(folder)
+    curve = list(csv.DictReader((run / "log.csv").open()))
+    shutil.copy(run / "log.csv", folder / "training.csv")
+    (folder / "README.md").write_text(model_card(state, curve, parameters=size // 2))
+
+
+def model_card(state: dict[str, Any], curve: list[dict[str, str]], *, parameters: int) -> str:
+    """The card's text, with the figures of this run."""
+    return Template(CARD.read_text()).substitute(
+        parameters=f"{parameters / 1e6:.1f} million",
+        steps=f"{state['step']:,}",
+        scenes=f"{state['scenes']:,}",
+        hours=f"{state['seconds'] / 3600:.1f}",
+        seed=state["seed"],
+        first=curve[0]["held_out"],
+        last=curve[-1]["held_out"],
+        first_step=curve[0]["step"],
+        last_step=curve[-1]["step"],
+    )
+
+
+def _write_index(folder: Path) -> None:
+    from importlib.metadata import version
+
+    parts = {"unet": ["diffusers", "UNet2DModel"], "scheduler": ["diffusers", "DDPMScheduler"]}
+    index = {"_class_name": "DDPMPipeline", "_diffusers_version": version("diffusers"), **parts}
+    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--to", type=Path, required=True, help="folder; an earlier model in it is replaced")
+    given = parser.parse_args()
+    export(given.run, given.to)
+    print(f"{given.to}: {sum(each.stat().st_size for each in given.to.rglob('*') if each.is_file()) / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
