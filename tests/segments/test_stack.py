@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from skimage.measure import regionprops_table
@@ -53,6 +55,18 @@ def test_a_stack_of_one_is_its_tree(trees, n):
         for name, column in table.items():
             assert column.dtype == theirs[name].dtype
             np.testing.assert_allclose(column, theirs[name], rtol=1e-9, atol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("shape", [(48, 60), (101, 123)], ids=["as worked on", "enlarged"])
+@pytest.mark.parametrize("n", [1, 20, 10**6])
+def test_small_labels_are_the_same(stack, shape, n):
+    stack = TreeStack([replace(tree, shape=shape) for tree in stack.trees], linked=stack.linked)
+    out = np.zeros(stack.shape, np.uint16)
+    assert stack.labels(n, out=out) is out
+    np.testing.assert_array_equal(out, stack.labels(n))
+    assert stack.highest(n) == stack.labels(n).max()
+    out = np.zeros(stack.working_shape, np.uint16)
+    np.testing.assert_array_equal(stack.working_labels(n, out=out), stack.working_labels(n))
 
 
 def test_every_plane_is_cut_in_the_regions_of_its_tree(stack):

@@ -97,26 +97,31 @@ class TreeStack:
         return [np.where(mask, np.int32(0), table) for table, mask in zip(tables, background, strict=True)]
 
     def labels(self, n: int | str = "auto", background: Masks = None, out: np.ndarray | None = None) -> np.ndarray:
-        """Regions of all planes, (planes, rows, columns) int32, written into ``out`` if given.
+        """Regions of all planes, (planes, rows, columns) int32, or written into ``out``, int32 or uint16, if given.
 
-        Cost: one lookup a pixel; no memory beside the result and one plane.
+        Cost: one lookup a pixel; no memory beside the result and one plane. ``out`` has to hold :meth:`highest`.
         """
         out = np.empty(self.shape, np.int32) if out is None else out
         for plane, tree, table in zip(out, self.trees, self.leaf_labels(n, background), strict=True):
             if tree.working_leaves.shape == tree.shape:
                 look_up(table, tree.working_leaves, out=plane)
             else:
-                enlarge(look_up(table, tree.working_leaves), tree.shape, out=plane)
+                small = np.empty(tree.working_leaves.shape, out.dtype)
+                enlarge(look_up(table, tree.working_leaves, out=small), tree.shape, out=plane)
         return out
 
     def working_labels(
         self, n: int | str = "auto", background: Masks = None, out: np.ndarray | None = None
     ) -> np.ndarray:
-        """As :meth:`labels`, on the planes on which regions were found: ``working_shape`` int32."""
+        """As :meth:`labels`, on the planes on which regions were found: of ``working_shape``."""
         out = np.empty(self.working_shape, np.int32) if out is None else out
         for plane, tree, table in zip(out, self.trees, self.leaf_labels(n, background), strict=True):
             look_up(table, tree.working_leaves, out=plane)
         return out
+
+    def highest(self, n: int | str = "auto") -> int:
+        """The largest label of any plane, with nothing called background. Cost: as :meth:`leaf_labels`."""
+        return max(int(table.max()) for table in self._tables(n))
 
     def features(self, n: int | str = "auto", background: Masks = None) -> dict[str, np.ndarray]:
         """Measures of the regions, one row for each label that is there, ascending; columns by name.

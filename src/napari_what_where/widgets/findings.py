@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_what_where.pipeline import Analysis
-from napari_what_where.widgets.buffers import Buffers
+from napari_what_where.widgets.buffers import Buffers, label_type
 from napari_what_where.widgets.source import FULL_SIZE, Source
 
 if TYPE_CHECKING:
@@ -62,17 +62,20 @@ class Findings:
     def segments(self, count: int) -> Callable[[], np.ndarray]:
         """What makes (planes, rows, columns) labels, 0 where the user said background or outside the chosen part.
 
-        Makes the same labels however often and late it is called, whatever is chosen in between.
+        Of :func:`label_type`. Makes the same labels however often and late it is called, whatever is chosen in
+        between.
         """
         stack, background, outline = self.stack, self.background.get(self.follow_edges), self.source.outline
         make, shape = (stack.working_labels, stack.working_shape) if self.coarse else (stack.labels, stack.shape)
+        dtype = label_type(stack.highest(count))
 
-        return lambda: _within(make(count, background, self._buffers.take(shape)), outline)
+        return lambda: _within(make(count, background, self._buffers.take(shape, dtype)), outline)
 
     def prepare(self) -> None:
         """Have ready what the slider needs; off the GUI thread."""
         self.stack.features(self.stack.auto_count)
-        self._buffers.prepare(self.stack.working_shape if self.coarse else self.stack.shape)
+        shape = self.stack.working_shape if self.coarse else self.stack.shape
+        self._buffers.prepare(shape, label_type(self.stack.highest(self.stack.auto_count)))
 
     def segment_rows(self, count: int) -> Columns:
         """One row a segment that is there, column "index" the label, as a Labels layer wants it."""
@@ -128,7 +131,8 @@ class Findings:
         """What makes (planes, rows, columns) objects without those the user dropped, as :meth:`segments`."""
         assert self.objects is not None
         objects = self.objects
-        keep = np.arange(int(objects.max(initial=0)) + 1, dtype=np.int32)
+        highest = int(objects.max(initial=0))
+        keep = np.arange(highest + 1, dtype=label_type(highest))
         keep[sorted(self.dropped)] = 0
 
         return lambda: keep[objects]
