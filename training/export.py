@@ -14,6 +14,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from training.model import new_model, new_scheduler
+
 CARD = Path(__file__).with_name("model_card.md")
 MOST_BYTES = 15_000_000
 
@@ -26,11 +28,18 @@ def export(run: Path, folder: Path, *, average: bool = True) -> None:
     """
     import torch
 
-    from training.model import new_model, new_scheduler
-
     state: dict[str, Any] = torch.load(run / "state.pt", map_location="cpu", weights_only=True)
     model = new_model(state["size"])
     model.load_state_dict(state["average" if average else "model"])
+    write_model(model, folder)
+    curve = list(csv.DictReader((run / "log.csv").open()))
+    shutil.copy(run / "log.csv", folder / "training.csv")
+    parameters = sum(each.numel() for each in model.parameters())
+    (folder / "README.md").write_text(model_card(state, curve, parameters=parameters))
+
+
+def write_model(model: Any, folder: Path) -> None:
+    """Write a ``UNet2DModel`` in float16, with its noise, as a folder that runs as a backbone."""
     size = 2 * sum(each.numel() for each in model.parameters())
     if size > MOST_BYTES:
         raise ValueError(f"The weights take {size} bytes as float16; expected at most {MOST_BYTES}.")
@@ -39,9 +48,6 @@ def export(run: Path, folder: Path, *, average: bool = True) -> None:
     model.half().save_pretrained(folder / "unet")
     new_scheduler().save_pretrained(folder / "scheduler")
     _write_index(folder)
-    curve = list(csv.DictReader((run / "log.csv").open()))
-    shutil.copy(run / "log.csv", folder / "training.csv")
-    (folder / "README.md").write_text(model_card(state, curve, parameters=size // 2))
 
 
 def model_card(state: dict[str, Any], curve: list[dict[str, str]], *, parameters: int) -> str:

@@ -1,0 +1,240 @@
+"""The built-in model on BSDS500: which of its options segment best, and what the training is worth.
+
+    python -m benchmarks.built_in BSDS500 MODEL [--images 20] [--only TEXT] [--tree] [--json result.json]
+
+MODEL is a folder that ``training.export`` wrote. Beside it runs the same network with random weights, in the same run.
+Each variant is scored by its eigenvectors alone: Ward's tree with grid connectivity on their coordinates, tokens
+repeated to pixels, cut by number (covering of the ground truth, Arbelaez et al., TPAMI 2011). ``--tree`` scores the
+product's region tree, which weighs the image's own colours and edges, too. Intervals: paired bootstrap over images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+
+from environment import describe_environment  # noqa: E402
+from regions_bsds import Sweep, cut_by_count  # noqa: E402
+
+from napari_what_where.evaluation.datasets.bsds import read_annotators  # noqa: E402
+from napari_what_where.evaluation.hierarchies import COUNTS, from_tree  # noqa: E402
+from napari_what_where.evaluation.measures import Truths, contingency, group, score, truths  # noqa: E402
+from napari_what_where.evaluation.summary import optimum  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to use the model. ``model``: "trained", "random" or "filters"; ``joined``: with the filters' layers."""
+
+    model: str
+    pathway: str
+    resolution: int = 512
+    timesteps: tuple[int, ...] = (50,)
+    layers: tuple[str, ...] | None = None
+    joined: bool = False
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    def __str__(self) -> str:
+        if self.model == "filters":
+            return "filters"
+        times = "+".join(map(str, self.timesteps))
+        layers = "" if self.layers is None else f" {','.join(self.layers)}"
+        more = "".join(f" {name}={value}" for name, value in self.options.items())
+        return f"{self.model} {self.pathway} {self.resolution}px t={times}{layers}{more}{' + filters' * self.joined}"
+
+
+def variants() -> Iterator[Variant]:
+    """All that is compared: one option at a time from the first line of each model."""
+    for model in ("trained", "random"):
+        for pathway in ("what", "where", "both"):
+            yield Variant(model, pathway)
+    yield Variant("filters", "what")
+    for pathway in ("what", "where"):
+        for timesteps in ((5,), (100,), (200,), (400,), (5, 50, 100, 200)):
+            yield Variant("trained", pathway, timesteps=timesteps)
+        for resolution in (256, 384, 768, 1024):
+            yield Variant("trained", pathway, resolution=resolution)
+        for layers in (("*_blocks.1.*", "up_blocks.2.*"), ("up_blocks.*",), ("down_blocks.*",), ("up_blocks.2.*",)):
+            yield Variant("trained", pathway, layers=layers)
+        yield Variant("trained", pathway, options={"normalization": "none"})
+        yield Variant("trained", pathway, joined=True)
+    yield Variant("trained", "what", options={"kernel": "exp"})
+    yield Variant("trained", "both", joined=True)
+
+
+def ward(embedding: Any, truth: Truths, shape: tuple[int, int]) -> Sweep:
+    """Ward's tree on the coordinates of the sharp vectors."""
+    from sklearn.cluster import ward_tree
+    from sklearn.feature_extraction.image import grid_to_graph
+
+    from napari_what_where.segments.coordinates import embedding_coordinates
+    from napari_what_where.segments.superpixels import enlarge
+
+    coordinates = embedding_coordinates(embedding)
+    grid = coordinates.shape[:2]
+    children, _, leaves, _ = ward_tree(
+        coordinates.reshape(-1, coordinates.shape[2]), connectivity=grid_to_graph(*grid)
+    )[:4]
+    tables = contingency(enlarge(np.arange(leaves).reshape(grid), shape), truth)
+    counts = COUNTS[leaves >= COUNTS]
+    scores = [score(group(tables, cut_by_count(children, leaves, int(n)))) for n in counts]
+    return Sweep(COUNTS, scores + scores[-1:] * (len(COUNTS) - len(counts)))
+
+
+class Runner:
+    """Runs variants on one image at a time; what several share is computed once."""
+
+    def __init__(self, folders: dict[str, Path]) -> None:
+        self.folders = folders
+        self._shared: dict[Any, list[Any]] = {}
+
+    def start(self, image: np.ndarray) -> None:
+        self.image, self._shared = image, {}
+
+    def embedding(self, variant: Variant) -> Any:
+        import napari_what_where as ww
+
+        activations = self._activations(variant)
+        if variant.joined:
+            # Filters have no queries: their values join either pathway as a layer of its own kind.
+            activations = activations + self._activations(Variant("filters", "what"))
+        return ww.spectral_embedding(joined(activations, variant.pathway, variant.options), count=16)
+
+    def _activations(self, variant: Variant) -> list[Any]:
+        import napari_what_where as ww
+
+        key = (variant.model, variant.resolution, variant.timesteps, variant.layers)
+        if key not in self._shared:
+            if variant.model == "filters":
+                backbone = ww.load_backbone("filters")
+            else:
+                backbone = ww.load_backbone(
+                    str(self.folders[variant.model]),
+                    resolution=variant.resolution,
+                    timesteps=variant.timesteps,
+                    layers=variant.layers,
+                )
+            self._shared[key] = list(backbone.extract(self.image))
+        return self._shared[key]
+
+
+def joined(activations: list[Any], pathway: str, options: dict[str, Any]) -> Any:
+    """The joint operator; layers without queries join as values, whatever the pathway."""
+    import torch
+
+    from napari_what_where.affinity.attention import AttentionAffinity
+    from napari_what_where.affinity.collapse import SumsByGrid
+    from napari_what_where.affinity.cosine import CosineAffinity
+    from napari_what_where.affinity.joint import JointAffinity, joint_affinity
+
+    with_queries = [each for each in activations if each.query is not None]
+    if len(with_queries) in (0, len(activations)):
+        return joint_affinity(activations, pathway=pathway, **options)
+    sums = SumsByGrid(normalized=True, form="auto", collapse=True)
+    device = torch.device("cpu")
+    for each in activations:
+        if pathway in ("where", "both") and each.query is not None:
+            sums.add(AttentionAffinity.of(each, device))
+        if pathway in ("what", "both") or each.query is None:
+            sums.add(CosineAffinity.of(each, device))
+    return JointAffinity(sums.terms(), tuple(each.name for each in activations))
+
+
+def measure(
+    folder: Path, split: str, names: list[str], runner: Runner, chosen: list[Variant], tree: bool
+) -> dict[str, list[Sweep]]:
+    """Sweeps of every variant, an image each."""
+    from skimage.io import imread
+
+    from napari_what_where.segments.tree import region_tree
+
+    sweeps = defaultdict(list)
+    for name in tqdm(names, unit="image"):
+        image = imread(folder / "data" / "images" / split / f"{name}.jpg")
+        truth = truths(read_annotators(folder / "data" / "groundTruth" / split / f"{name}.mat").segmentations)
+        runner.start(image)
+        for variant in chosen:
+            embedding = runner.embedding(variant)
+            sweeps[str(variant)].append(ward(embedding, truth, image.shape[:2]))
+            if tree:
+                built = from_tree(region_tree(embedding, image), "height")
+                sweeps[f"{variant}, region tree"].append(Sweep(built.parameters, built.scores(truth)))
+    return dict(sweeps)
+
+
+def covering(sweeps: list[Sweep]) -> np.ndarray:
+    """(images, parameters)."""
+    return np.array([sweep.scores for sweep in sweeps])[..., 0]
+
+
+def compare(first: np.ndarray, second: np.ndarray, draws: int = 2000) -> dict[str, float]:
+    """Difference of covering ODS, first less second, with its 95 % interval by paired bootstrap over images."""
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(len(first), size=(draws, len(first)))
+    differences = [first[each].mean(axis=0).max() - second[each].mean(axis=0).max() for each in drawn]
+    low, high = np.percentile(differences, [2.5, 97.5])
+    return {"difference": optimum(first).ods - optimum(second).ods, "low": float(low), "high": float(high)}
+
+
+def write_random(folder: Path) -> Path:
+    """The same network before training."""
+    from training.export import write_model
+    from training.model import new_model
+
+    write_model(new_model(), folder)
+    return folder
+
+
+def main() -> None:
+    """Parse the command line, run, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="BSDS500 in its own layout")
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--images", type=int)
+    parser.add_argument("--split", default="val")
+    parser.add_argument("--only", default="", help="only the variants with this in their name")
+    parser.add_argument("--tree", action="store_true", help="score the product's region tree as well")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    names = sorted(path.stem for path in (options.folder / "data" / "images" / options.split).glob("*.jpg"))
+    names = names[: options.images]
+    chosen = [variant for variant in variants() if options.only in str(variant)]
+    with tempfile.TemporaryDirectory() as temporary:
+        runner = Runner({"trained": options.model, "random": write_random(Path(temporary) / "random")})
+        sweeps = measure(options.folder, options.split, names, runner, chosen, options.tree)
+    results = {}
+    for name, each in sweeps.items():
+        best = optimum(covering(each))
+        results[name] = {"covering_ods": best.ods, "covering_ois": best.ois}
+        print(f"{name:60} {best.ods:.3f} {best.ois:.3f}")
+    differences = {
+        f"{first} against {second}": compare(covering(sweeps[first]), covering(sweeps[second]))
+        for first in sweeps
+        if (second := first.replace("trained", "random")) != first and second in sweeps
+    }
+    for name, each in differences.items():
+        print(f"{name}: {each['difference']:+.3f} [{each['low']:+.3f}, {each['high']:+.3f}]")
+    if options.json:
+        record = {
+            "images": names,
+            "results": results,
+            "differences": differences,
+            "environment": describe_environment(),
+        }
+        options.json.write_text(json.dumps(record, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

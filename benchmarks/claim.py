@@ -1,0 +1,249 @@
+"""Do values say what, and queries with keys where? Across images whose classes and places are known.
+
+    python benchmarks/claim.py MODEL [--collections 6] [--images 16] [--json result.json]
+
+The seed's headline (Zhang, Yunis & Maire, CVPR 2024): *across a collection*, eigenvectors of key-query affinity tell
+the place in the image, those of value affinity the category. Here collections are generated scenes that the model was
+not trained on, in which classes recur. The graph runs over the tokens of all images of a collection, in two kinds:
+
+- "neighbours", the paper's: 50 nearest within the image and 50 in the others by cosine (of values; or of queries with
+  keys, heads merged), similarities ≤ 0.1 dropped, symmetrised.
+- "full": (1 + cosine) / 2 of centred values; or softmax attention over the tokens of all images.
+
+Either is divided by its degrees. From its leading eigenvectors a ridge regression, fitted on half of the images and
+scored on the other half, predicts the class (one-hot) and the position (row and column): R², of the variance that is
+there. Within each image k-means into as many parts as there are objects is compared with the objects: ARI. The same for
+the network without training, and for raw pixels. Intervals: bootstrap over collections.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+
+from built_in import write_random  # noqa: E402
+from environment import describe_environment  # noqa: E402
+
+from napari_what_where.activations.types import TokenActivations  # noqa: E402
+from training.pool import HELD_OUT, WORLD  # noqa: E402
+from training.scenes import Scene, make_scene  # noqa: E402
+
+TOKEN, SIDE, VECTORS, NEIGHBOURS, LEAST = 8, 128, 20, 50, 0.1
+TIMESTEPS = (5, 50, 150, 300)
+MEASURES = ("class", "position", "object")
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Images, and of each token (8 × 8 pixels, image by image): image, class, object, row and column in [0, 1]."""
+
+    scenes: list[Scene]
+    image: np.ndarray
+    classes: np.ndarray
+    objects: np.ndarray
+    position: np.ndarray
+
+
+def make_collection(seed: int, images: int, kind: str) -> Collection:
+    """Scenes of the world whose classes the training knew, none of which it saw."""
+    made = [make_scene([HELD_OUT, seed, n], size=(SIDE, SIDE), kind=kind, world=WORLD) for n in range(images)]
+    grid = SIDE // TOKEN
+    rows, columns = np.indices((grid, grid)).reshape(2, -1) / (grid - 1)
+    return Collection(
+        made,
+        np.repeat(np.arange(images), grid**2),
+        np.concatenate([majority(scene.class_map) for scene in made]),
+        np.concatenate([majority(scene.labels) for scene in made]),
+        np.tile(np.stack([rows, columns], axis=1), (images, 1)),
+    )
+
+
+def majority(labels: np.ndarray) -> np.ndarray:
+    """The commonest label in each token's cell."""
+    grid = SIDE // TOKEN
+    cells = labels.reshape(grid, TOKEN, grid, TOKEN).swapaxes(1, 2).reshape(grid**2, -1)
+    return np.array([np.bincount(cell).argmax() for cell in cells])
+
+
+def activations_of(
+    source: str, folder: Path | None, scenes: list[Scene], timestep: int
+) -> dict[str, list[TokenActivations]]:
+    """Of each network layer, those of every image. Raw pixels are one layer, without queries."""
+    import napari_what_where as ww
+
+    layers = defaultdict(list)
+    if folder is None:
+        for scene in scenes:
+            cells = scene.image.reshape(SIDE // TOKEN, TOKEN, SIDE // TOKEN, TOKEN, 3).swapaxes(1, 2)
+            values = torch.from_numpy(cells.reshape(1, (SIDE // TOKEN) ** 2, -1) / np.float32(255))
+            layers["pixels"].append(
+                TokenActivations(name="pixels", grid=(SIDE // TOKEN,) * 2, query=None, key=None, value=values)
+            )
+        return dict(layers)
+    backbone = ww.load_backbone(str(folder), resolution=SIDE, timesteps=(timestep,))
+    for scene in scenes:
+        for each in backbone.extract(scene.image):
+            layers[each.name].append(each)
+    return dict(layers)
+
+
+def merged(parts: list[torch.Tensor]) -> torch.Tensor:
+    """(heads, tokens, width) of each image → (all tokens, heads · width)."""
+    return torch.cat([part.transpose(0, 1).flatten(1).float() for part in parts])
+
+
+def unit(rows: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.normalize(rows, dim=1)
+
+
+def graph(layer: list[TokenActivations], pathway: str, kind: str) -> torch.Tensor:
+    """Normalised adjacency of the tokens of all images, on the layer's own grid."""
+    image = torch.repeat_interleave(torch.arange(len(layer)), layer[0].grid[0] * layer[0].grid[1])
+    if pathway == "what":
+        values = merged([each.value for each in layer])
+        cosines = unit(values - values.mean(dim=0))
+        similar = cosines @ cosines.T
+        similar = neighbours(similar, image) if kind == "neighbours" else (1 + similar) / 2
+    elif kind == "neighbours":
+        similar = neighbours(
+            unit(merged([each.query for each in layer])) @ unit(merged([each.key for each in layer])).T, image
+        )
+    else:
+        query, key = (torch.cat([getattr(each, name).float() for each in layer], dim=1) for name in ("query", "key"))
+        similar = sum(torch.softmax(q @ k.T / q.shape[1] ** 0.5, dim=1) for q, k in zip(query, key, strict=True)) / len(
+            query
+        )
+    similar = (similar + similar.T) / 2
+    degree = similar.sum(dim=1).clamp_min(1e-9).rsqrt()
+    return degree[:, None] * similar * degree
+
+
+def neighbours(similar: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+    """The paper's graph: the nearest within the image, and as many in all others."""
+    same = image[:, None] == image
+    kept = torch.zeros_like(similar)
+    for allowed in (same, ~same):
+        few = min(NEIGHBOURS, int(allowed.sum(dim=1).min()))
+        best = similar.masked_fill(~allowed, -2).topk(few, dim=1)
+        kept.scatter_(1, best.indices, best.values)
+    return kept * (kept > LEAST)
+
+
+def on_finest(operator: torch.Tensor, grid: tuple[int, int], images: int) -> torch.Tensor:
+    """PᵀNP, pooling within each image: coarse tokens divide the finest evenly here."""
+    finest = SIDE // TOKEN
+    times = finest // grid[0]
+    if times == 1:
+        return operator
+    cell = (torch.arange(finest) // times)[:, None] * grid[1] + torch.arange(finest) // times
+    owner = (torch.arange(images)[:, None] * (grid[0] * grid[1]) + cell.flatten()).flatten()
+    return operator[owner][:, owner] / times**2
+
+
+def eigenvectors(operator: torch.Tensor) -> np.ndarray:
+    """(tokens, VECTORS): the leading ones over the first, which is that of the degrees."""
+    from scipy.sparse.linalg import eigsh
+
+    values, vectors = eigsh(operator.numpy(), k=VECTORS + 1, which="LA", v0=np.ones(len(operator), np.float32))
+    vectors = vectors[:, np.argsort(-values)]
+    return np.asarray(vectors[:, 1:] * len(operator) ** 0.5, np.float64)
+
+
+def scores(vectors: np.ndarray, truth: Collection) -> dict[str, float]:
+    """R² of class and position across images, ARI of objects within them."""
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import adjusted_rand_score
+
+    one_hot = np.eye(int(truth.classes.max()) + 1)[truth.classes]
+    agreement = []
+    for number in np.unique(truth.image):
+        here = truth.image == number
+        objects = truth.objects[here]
+        parts = KMeans(len(np.unique(objects)), n_init=1, random_state=0).fit_predict(vectors[here])
+        agreement.append(adjusted_rand_score(objects, parts))
+    return {
+        "class": explained(vectors, one_hot, truth.image),
+        "position": explained(vectors, truth.position, truth.image),
+        "object": float(np.mean(agreement)),
+    }
+
+
+def explained(vectors: np.ndarray, target: np.ndarray, image: np.ndarray) -> float:
+    """R² of a ridge regression on images that it was not fitted on, the halves in turn; all columns together."""
+    from sklearn.linear_model import Ridge
+
+    missed = total = 0.0
+    for half in (0, 1):
+        fitted, tested = image % 2 == half, image % 2 != half
+        model = Ridge(alpha=1.0).fit(vectors[fitted], target[fitted])
+        missed += float(((model.predict(vectors[tested]) - target[tested]) ** 2).sum())
+        total += float(((target[tested] - target[fitted].mean(axis=0)) ** 2).sum())
+    return 1 - missed / total
+
+
+def cases(folders: dict[str, Path | None], truth: Collection) -> Iterator[tuple[str, dict[str, float]]]:
+    """Every source, timestep, kind of graph and pathway: all network layers jointly, and each alone at one timestep."""
+    for source, folder in folders.items():
+        for timestep in TIMESTEPS if source == "trained" else TIMESTEPS[1:2]:
+            layers = activations_of(source, folder, truth.scenes, timestep)
+            for kind in ("neighbours", "full"):
+                for pathway in ("what", "where") if folder else ("what",):
+                    total, count = torch.zeros(()), len(layers)
+                    for name, layer in layers.items():
+                        part = on_finest(graph(layer, pathway, kind), layer[0].grid, len(truth.scenes))
+                        total = total + part / count
+                        if source == "trained" and timestep == TIMESTEPS[1] and kind == "neighbours":
+                            yield f"{source} t={timestep} {kind} {pathway} {name}", scores(eigenvectors(part), truth)
+                    yield f"{source} t={timestep} {kind} {pathway}", scores(eigenvectors(total), truth)
+
+
+def interval(values: list[float]) -> dict[str, float]:
+    """Mean over the collections with its 95 % bootstrap interval."""
+    drawn = np.random.default_rng(0).choice(values, (2000, len(values))).mean(axis=1)
+    return {
+        "mean": float(np.mean(values)),
+        "low": float(np.percentile(drawn, 2.5)),
+        "high": float(np.percentile(drawn, 97.5)),
+    }
+
+
+def main() -> None:
+    """Parse the command line, run, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path, help="folder that training.export wrote")
+    parser.add_argument("--collections", type=int, default=6)
+    parser.add_argument("--images", type=int, default=16)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    gathered: dict[str, Any] = defaultdict(lambda: defaultdict(list))
+    with tempfile.TemporaryDirectory() as temporary:
+        folders = {"trained": options.model, "random": write_random(Path(temporary) / "random"), "pixels": None}
+        for kind in ("leaves", "landscape"):
+            for number in tqdm(range(options.collections), desc=kind):
+                for case, measured in cases(folders, make_collection(number, options.images, kind)):
+                    for measure, value in measured.items():
+                        gathered[f"{kind}: {case}"][measure].append(value)
+    results = {case: {name: interval(values) for name, values in each.items()} for case, each in gathered.items()}
+    for case, each in results.items():
+        print(f"{case:70} " + "  ".join(f"{name} {each[name]['mean']:.3f}" for name in MEASURES))
+    if options.json:
+        options.json.write_text(
+            json.dumps({"results": results, "environment": describe_environment()}, indent=2) + "\n"
+        )
+
+
+if __name__ == "__main__":
+    main()
