@@ -195,8 +195,7 @@ class _Run:
         return plain({**asdict(self.settings), **self.part.as_text()})
 
     def _is_done(self, paths: Sequence[Path], stack: FileStack) -> bool:
-        from napari_what_where.image import check_image
-        from napari_what_where.pipeline import describe_image
+        from napari_what_where.image import check_image, describe_image
 
         if not all(path.is_file() for path in paths):
             return False
@@ -246,7 +245,12 @@ class _Run:
         from napari_what_where.pipeline import analyze
         from napari_what_where.planes import analyze_planes
 
-        options = {**self.settings.analyze_options(), "backbone": self.backbone, "report": report}
+        options = {
+            **self.settings.analyze_options(),
+            "backbone": self.backbone,
+            "backbone_options": None,
+            "report": report,
+        }
         analyses = [analyze(stack.planes[0], **options)] if stack.flat else analyze_planes(stack.planes, **options)
         request = self._request
         return [replace(each, provenance={**each.provenance, "request": request}) for each in analyses]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,6 +59,19 @@ def check_image(image: Any) -> np.ndarray:
     if array.ndim == 3 and array.shape[2] == 1:
         return array[..., 0]
     return array
+
+
+def describe_image(pixels: np.ndarray) -> dict[str, Any]:
+    """Shape, dtype and SHA-256 of a checked image, ready for JSON: the same whatever its byte order and strides.
+
+    Row by row, so that a view is never copied as a whole.
+    """
+    native = pixels.dtype.newbyteorder("=")
+    digest = hashlib.sha256()
+    step = max(1, 2**20 // pixels[0].size)
+    for first in range(0, len(pixels), step):
+        digest.update(np.ascontiguousarray(pixels[first : first + step], native).data)
+    return {"shape": list(pixels.shape), "dtype": str(native), "sha256": digest.hexdigest()}
 
 
 def _as_array(image: Any) -> np.ndarray:

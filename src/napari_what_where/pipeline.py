@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import time
 import warnings
@@ -13,7 +12,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from napari_what_where.image import PerceptualScale, check_image
+from napari_what_where.image import PerceptualScale, check_image, describe_image
 from napari_what_where.memory import explained_memory
 from napari_what_where.progress import Report, ignore_progress
 
@@ -227,14 +226,6 @@ def _describe_kinds(pathway: str, what: Embedding | None) -> dict[str, Any]:
 def _versions() -> dict[str, str]:
     packages = ("napari-what-where", "torch", "numpy", "scipy", "scikit-image")
     return {"python": platform.python_version()} | {package: version(package) for package in packages}
-
-
-def describe_image(pixels: np.ndarray) -> dict[str, Any]:
-    """Shape, dtype and SHA-256 of a checked image, as the provenance has them."""
-    import numpy as np
-
-    digest = hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
-    return {"shape": list(pixels.shape), "dtype": str(pixels.dtype), "sha256": digest}
 
 
 def _describe_answer(affinity: JointAffinity, embedding: Embedding) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,10 @@ class Backbone(ABC):
     def describe(self) -> dict[str, Any]:
         """What decides the activations besides the image, ready for JSON: model, revision, options."""
         return {"name": self.info.name}
+
+    def describe_view(self, plane: WorkingPlane | None) -> dict[str, Any]:
+        """What :meth:`visit_plane` looks at, or :meth:`visit` for None, ready for JSON: what is told alike is alike."""
+        return {} if plane is None else asdict(plane)
 
     @property
     def keepable(self) -> bool:

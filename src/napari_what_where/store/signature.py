@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_what_where.image import describe_image
+
 if TYPE_CHECKING:
     from napari_what_where.activations.backbone import Backbone
     from napari_what_where.image import PerceptualScale
@@ -21,30 +23,20 @@ _LIBRARIES = ("torch", "diffusers", "transformers")
 
 
 def sign(pixels: np.ndarray, scale: PerceptualScale, plane: WorkingPlane | None, backbone: Backbone) -> str:
-    """SHA-256, in hexadecimal, of image, intensity scaling, working plane, model and options, and libraries.
+    """SHA-256, in hexadecimal, of image and its scaling, what of it the model sees, model and options, and libraries.
 
     ``pixels``: (rows, columns[, channels]), checked; ``plane``: None for one view of the whole image. Which device
     computes does not count: it may round otherwise, but its precision is an option. Cost: one pass over the image.
     """
     parts = {
         "format": CAPTURE_FORMAT,
-        "image": _describe_image(pixels),
+        "image": describe_image(pixels),
         "scale": dataclasses.asdict(scale),
-        "plane": None if plane is None else dataclasses.asdict(plane),
+        "view": backbone.describe_view(plane),
         "backbone": backbone.describe(),
         "libraries": {library: _version(library) for library in _LIBRARIES},
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=_plain).encode()).hexdigest()
-
-
-def _describe_image(pixels: np.ndarray) -> dict[str, Any]:
-    """As the provenance has it, whatever the byte order; row by row, so that a view is never copied as a whole."""
-    native = pixels.dtype.newbyteorder("=")
-    digest = hashlib.sha256()
-    step = max(1, 2**20 // pixels[0].size)
-    for first in range(0, len(pixels), step):
-        digest.update(np.ascontiguousarray(pixels[first : first + step], native).data)
-    return {"shape": pixels.shape, "dtype": str(native), "sha256": digest.hexdigest()}
 
 
 def _plain(value: Any) -> Any:

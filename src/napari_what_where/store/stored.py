@@ -61,6 +61,9 @@ class Stored(Backbone):
     def describe(self) -> dict[str, Any]:
         return self.inner.describe()
 
+    def describe_view(self, plane: WorkingPlane | None) -> dict[str, Any]:
+        return self.inner.describe_view(plane)
+
     @property
     def keepable(self) -> bool:
         return self.inner.keepable

@@ -10,8 +10,8 @@ import numpy as np
 
 from napari_what_where.files.outlines import Outline
 from napari_what_where.files.stacks import FilePart, FileStack, open_stack
-from napari_what_where.image import check_image
-from napari_what_where.pipeline import Analysis, describe_image
+from napari_what_where.image import check_image, describe_image
+from napari_what_where.pipeline import Analysis
 from napari_what_where.widgets.findings import Findings
 from napari_what_where.widgets.source import FULL_SIZE, Source
 

@@ -210,9 +210,15 @@ class NetworkBackbone(Backbone):
         report: Report = ignore_progress,
     ) -> None:
         """One view of the whole image, larger the smaller the objects are, up to ``MOST_ENLARGED`` times as large."""
+        self._visit(image, self._resolution_of(plane), receive, scale, report)
+
+    def describe_view(self, plane: WorkingPlane | None) -> dict[str, Any]:
+        """The resolution alone: the picture is the whole image, however fine the plane."""
+        return {"resolution": self.resolution if plane is None else self._resolution_of(plane)}
+
+    def _resolution_of(self, plane: WorkingPlane) -> int:
         wanted = (plane.shape[0] * plane.shape[1]) ** 0.5 * OBJECT_TOKENS * self.token / OBJECT_SPAN
-        resolution = min(MOST_ENLARGED * self.resolution, max(self.resolution, round(wanted)))
-        self._visit(image, resolution, receive, scale, report)
+        return min(MOST_ENLARGED * self.resolution, max(self.resolution, round(wanted)))
 
     def _visit(
         self,
