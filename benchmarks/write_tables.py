@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import capture
 import discretisation
 import estimates
 import gradient
@@ -157,6 +158,15 @@ cases; large colour planes, 8192², objects on large planes and stacks were not 
 
 {estimates_environment}
 
+## What is captured of pretrained models
+
+`python benchmarks/capture.py`: differences are the largest, relative to the largest number; float32 rounds at 6e-8. No
+weights can be had where these figures were made, so models have random weights, of the true classes.
+
+{capture}
+
+{capture_environment}
+
 ## Nothing lost
 
 `python benchmarks/kills.py`: SIGKILL at random moments while edits are autosaved, and while an analysis is exported.
@@ -190,6 +200,7 @@ def main() -> None:
         "large": ("large", large.markdown),
         "large_window": ("large_window", lambda record: rows_table(record, "large images in the window")),
         "estimates": ("estimates", lambda record: estimates.markdown(record["rows"])),
+        "capture": ("capture", capture.markdown),
         "kills": ("kills", lambda record: rows_table(record, "200 kills each")),
     }
     parts = {name: table(records[file]) for file, (name, table) in tables.items()}

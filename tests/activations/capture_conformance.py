@@ -101,6 +101,35 @@ def product(call: AttentionCall) -> torch.Tensor:
     return (weights @ value).transpose(1, 2).flatten(2).float()
 
 
+def relative_difference(seen: torch.Tensor, expected: torch.Tensor) -> float:
+    """The largest, relative to the largest number that is expected."""
+    assert seen.shape == expected.shape
+    return float((seen - expected).abs().max() / expected.abs().max().clamp_min(1e-30))
+
+
+def projected_and_own(
+    case: CaptureCase, pictures: torch.Tensor
+) -> Iterator[tuple[AttentionCall, list[tuple[Any, Any]]]]:
+    """Of every call: what the captured q, k, v give, projected, beside what the module itself gave back."""
+    ran: dict[str, list[Ran]] = {}
+
+    def note(name: str) -> Callable[..., None]:
+        return lambda *given: ran.setdefault(name, []).append(Ran(*given))
+
+    modules = [(name, module) for name, module in case.model.named_modules() if case.wanted(name)]
+    hooks = [module.register_forward_hook(note(name), with_kwargs=True) for name, module in modules]
+    try:
+        calls, _ = case.captured(pictures)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for call in calls:
+        one = ran[call.name].pop(0)
+        with torch.no_grad():
+            seen = list(tensors(case.project(one.module, product(call), one.args, one.kwargs)))
+        yield call, list(zip(seen, tensors(one.output), strict=False))
+
+
 def left_behind(model: torch.nn.Module) -> list[str]:
     """Hooks on any module, and modes of torch functions in this thread."""
     kinds = [name for name in vars(torch.nn.Module()) if "hook" in name]
@@ -119,29 +148,12 @@ class CaptureConformance:
 
     def test_products_projected_are_the_modules_output(self, case):
         for pictures in case.pictures:
-            ran: dict[str, list[Ran]] = {}
-
-            def note(name: str, ran: dict[str, list[Ran]] = ran) -> Callable[..., None]:
-                return lambda *given: ran.setdefault(name, []).append(Ran(*given))
-
-            hooks = [
-                module.register_forward_hook(note(name), with_kwargs=True)
-                for name, module in case.model.named_modules()
-                if case.wanted(name)
-            ]
-            try:
-                calls, _ = case.captured(pictures[:1])
-            finally:
-                for hook in hooks:
-                    hook.remove()
-            assert len(calls) == case.layers
-            for call in calls:
+            compared = list(projected_and_own(case, pictures[:1]))
+            assert len(compared) == case.layers
+            for call, pairs in compared:
                 assert not call.obstacle
-                one = ran[call.name].pop(0)
-                with torch.no_grad():
-                    seen = list(tensors(case.project(one.module, product(call), one.args, one.kwargs)))
-                assert seen
-                for mine, own in zip(seen, tensors(one.output), strict=False):
+                assert pairs
+                for mine, own in pairs:
                     assert_rounding(mine, own)
 
     def test_pictures_are_of_two_sizes_and_aspects(self, case):

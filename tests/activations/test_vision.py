@@ -50,6 +50,18 @@ def loaded(class_name, folders):
     return adapter(folders(class_name), class_name, resolution=48)
 
 
+def case_of(loaded: VisionTransformer) -> CaptureCase:
+    """The model as its adapter runs it, on pictures of two sizes."""
+
+    def run(model: torch.nn.Module, pictures: torch.Tensor):
+        assert model is loaded.module
+        return loaded.run(pictures)
+
+    torch.manual_seed(3)
+    pictures = (torch.rand(2, 3, 32, 32), torch.rand(2, 3, 24, 56))
+    return CaptureCase(loaded.module, run, pictures, loaded.attention, 2)
+
+
 class TestAdapter(BackboneConformance):
     channels = (None, 2, 3, 5)
     shapes = ((2, 2), (5, 7), (3, 900), (900, 3))
@@ -62,13 +74,7 @@ class TestAdapter(BackboneConformance):
 class TestCapture(CaptureConformance):
     @pytest.fixture
     def case(self, loaded):
-        def run(model: torch.nn.Module, pictures: torch.Tensor):
-            assert model is loaded.module
-            return loaded.run(pictures)
-
-        torch.manual_seed(3)
-        pictures = (torch.rand(2, 3, 32, 32), torch.rand(2, 3, 24, 56))
-        return CaptureCase(loaded.module, run, pictures, loaded.attention, 2)
+        return case_of(loaded)
 
 
 def test_every_class_has_a_row_and_is_tested():
