@@ -75,6 +75,7 @@ def find_stack_objects(
     *,
     linked: bool = False,
     outline: np.ndarray | None = None,
+    working: bool = False,
     report: Report = ignore_progress,
 ) -> np.ndarray:
     """The objects of every plane, see :func:`~napari_what_where.find_objects`, as one stack.
@@ -87,6 +88,8 @@ def find_stack_objects(
         :func:`~napari_what_where.segments.linking.link_images`; else no two planes share one.
     outline : (rows, columns) bool, optional
         Outside of it all is background, before numbers are linked.
+    working : bool
+        On the planes that were worked on, where those are smaller than the image.
     report : function of one Progress
         May raise ``Cancelled``.
 
@@ -101,12 +104,16 @@ def find_stack_objects(
     import numpy as np
 
     from napari_what_where.segments.linking import link_images
-    from napari_what_where.segments.objects.find import find_objects
+    from napari_what_where.segments.objects.find import find_objects, working_objects
+    from napari_what_where.segments.superpixels import resized
 
-    objects = np.empty((len(analyses), *analyses[0].tree.shape), np.int32)
+    tree = analyses[0].tree
+    objects = np.empty((len(analyses), *(tree.working_leaves.shape if working else tree.shape)), np.int32)
+    counts = None if outline is None else resized(outline, objects.shape[1:])
+    find = working_objects if working else find_objects
     for index, analysis in enumerate(analyses):
-        found = find_objects(analysis, report=_of_plane(report, index, len(analyses)))
-        objects[index] = found if outline is None else np.where(outline, found, 0)
+        found = find(analysis, report=_of_plane(report, index, len(analyses)))
+        objects[index] = found if counts is None else np.where(counts, found, 0)
     if linked:
         return link_images(objects)
     last = 0

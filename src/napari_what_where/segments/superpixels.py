@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from napari_what_where.grids import lattice
@@ -82,6 +84,14 @@ def _markers(
 def nearest_index(fine: int, coarse: int) -> np.ndarray:
     """For each of ``fine`` pixels the one of ``coarse`` that covers its centre; every coarse one is met."""
     return np.minimum(((np.arange(fine) + 0.5) * coarse / fine).astype(np.int64), coarse - 1)
+
+
+def resized(mask: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """A (rows, columns) array at another resolution, by nearest neighbour; itself where it has that shape."""
+    if mask.shape == tuple(shape):
+        return mask
+    rows, columns = (nearest_index(shape[axis], mask.shape[axis]) for axis in (0, 1))
+    return mask[rows][:, columns]
 
 
 def enlarge(labels: np.ndarray, shape: tuple[int, int], out: np.ndarray | None = None) -> np.ndarray:

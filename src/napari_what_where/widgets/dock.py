@@ -104,7 +104,7 @@ class WhatWhereDock(QWidget):
         if self.models.refuse():
             return
         estimate = self.estimator.of(source, settings)
-        if not self.estimator.refuse(estimate, source):
+        if not self.estimator.refuse(estimate, source, settings):
             self._run(source, settings, estimate)
 
     def _run(self, source: Source, settings: dict[str, Any], estimate: Estimate) -> None:
@@ -143,7 +143,7 @@ class WhatWhereDock(QWidget):
             self._show_findings(prepared, note)
 
         def fail(problem: Exception, said: str) -> bool:
-            return self.estimator.offer_smaller(problem, source, settings, said)
+            return self.models.explain(problem) or self.estimator.offer_smaller(problem, source, settings, said)
 
         self.begin(work, finish, on_failure=fail, quiet=quiet)
 

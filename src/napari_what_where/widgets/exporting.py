@@ -10,7 +10,8 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_what_where.files.export import FORMATS, output_paths, save_analysis
 from napari_what_where.progress import Report
-from napari_what_where.widgets.findings import Findings, resized
+from napari_what_where.segments.superpixels import resized
+from napari_what_where.widgets.findings import Findings
 from napari_what_where.widgets.results import collect
 from napari_what_where.widgets.script import index_text
 from napari_what_where.widgets.source import Source

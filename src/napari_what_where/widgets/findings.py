@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_what_where.pipeline import Analysis
+from napari_what_where.segments.superpixels import resized
 from napari_what_where.widgets.buffers import Buffers, label_type
 from napari_what_where.widgets.source import FULL_SIZE, Source
 
@@ -160,27 +161,13 @@ def find_all_objects(findings: Findings, report: Any) -> tuple[np.ndarray, Colum
 
     Numbers are linked from plane to plane if the source's are, else they go on from plane to plane.
     """
-    from napari_what_where.progress import Progress
-    from napari_what_where.segments.linking import link_images
-    from napari_what_where.segments.objects.find import find_objects, working_objects
+    from napari_what_where.planes import find_stack_objects
     from napari_what_where.segments.objects.table import object_table
 
-    found, last = [], 0
-    count = len(findings.analyses)
-    find = working_objects if findings.coarse else find_objects
-    for number, analysis in enumerate(findings.analyses):
-
-        def tell(progress: Progress, number: int = number) -> None:
-            report(Progress(f"objects, plane {number + 1} of {count}" if count > 1 else "objects", *progress[1:]))
-
-        labels = find(analysis, report=tell)
-        labels = _within(labels[None], findings.source.outline)[0]
-        if not findings.source.linked:
-            labels, last = np.where(labels > 0, labels + last, 0).astype(np.int32), last + int(labels.max())
-        found.append(labels)
-    objects = np.stack(found)
-    if findings.source.linked:
-        objects = link_images(objects)
+    source = findings.source
+    objects = find_stack_objects(
+        findings.analyses, linked=source.linked, outline=source.outline, working=findings.coarse, report=report
+    )
     tables = [object_table(labels, analysis) for labels, analysis in zip(objects, findings.analyses, strict=True)]
     return objects, _merged(tables)
 
@@ -205,16 +192,6 @@ def other_trees(findings: Findings, follow_edges: bool, report: Any) -> TreeStac
     stack = TreeStack(trees, linked=findings.source.linked)
     stack.features(stack.auto_count)
     return stack
-
-
-def resized(mask: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """A (rows, columns) array at another resolution, by nearest neighbour."""
-    from napari_what_where.segments.superpixels import nearest_index
-
-    if mask.shape == tuple(shape):
-        return mask
-    rows, columns = (nearest_index(shape[axis], mask.shape[axis]) for axis in (0, 1))
-    return mask[rows][:, columns]
 
 
 def _within(labels: np.ndarray, outline: np.ndarray | None) -> np.ndarray:

@@ -49,12 +49,21 @@ class Keeper(QObject):
         """Stop what is running, and save what is not saved yet, when the window or the dock is closed."""
         if event.type() == QEvent.Type.Show and watched is self._dock:
             self.watch_window()
-        elif event.type() in _CLOSING:
+        elif event.type() in _CLOSING or self._taken_out(watched, event):
             self._dock.stop()
             self.autosaver.flush()
             if watched is self._dock and event.type() == QEvent.Type.DeferredDelete:
                 self._leave()
         return bool(super().eventFilter(watched, event))
+
+    def _taken_out(self, watched: Any, event: Any) -> bool:
+        """Whether napari has just taken the dock out of its window, as the cross of its title bar does.
+
+        It is not deleted then as long as something that runs holds it.
+        """
+        return bool(
+            watched is self._dock and event.type() == QEvent.Type.ParentChange and self._dock.parentWidget() is None
+        )
 
     def _leave(self) -> None:
         """Without the dock, edits of its layers are saved as long as the window is there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,11 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QLineEdit
 
 from napari_what_where.activations.hub import ModelUnavailable
-from napari_what_where.progress import Report
+from napari_what_where.activations.hub.cache import repo_folder
+from napari_what_where.memory import explained_memory
+from napari_what_where.progress import Progress, Report, checkpoints
 from napari_what_where.widgets.kept_model import KeptModel
+from napari_what_where.widgets.layer_choice import LayerDialog
 from napari_what_where.widgets.model_entries import Entry, free_disk, has_token, known_entries, look_up
 from napari_what_where.widgets.warming import warm_analysis, warm_model
 
@@ -33,6 +37,7 @@ class Models(QObject):
         self._own: tuple[str, ...] = ()
         self._token: str | None = None
         self._kept = KeptModel()
+        self.layer_dialog: LayerDialog | None = None
         self._entries: dict[str, Entry] = {}
         self._warm = QTimer(self)
         self._warm.setSingleShot(True)
@@ -51,6 +56,7 @@ class Models(QObject):
         menu.token.clicked.connect(self.ask_token)
         menu.from_folder.triggered.connect(self.ask_folder)
         menu.from_hub.triggered.connect(self.ask_hub)
+        self._options.list_layers.clicked.connect(self.list_layers)
         application = QGuiApplication.instance()
         if application is not None:
             application.applicationStateChanged.connect(self._on_focus)
@@ -119,6 +125,44 @@ class Models(QObject):
         """Let go of the model in memory."""
         self._kept.drop()
 
+    def explain(self, problem: Exception) -> bool:
+        """After a run that failed because of the model's files: say what to do about them."""
+        entry = self.entry
+        if isinstance(problem, ModelUnavailable) or not is_damage(problem):
+            return False
+        self.drop()
+        place = repo_folder(entry.repo) if entry.repo else entry.name
+        remedy = "then press Download" if entry.repo else "and copy it there again"
+        said = f"A file with the weights of {entry.label} is damaged. Delete {place} {remedy}. No layer was changed."
+        self._dock.panel.say(said, problem=True, details=True)
+        return True
+
+    def list_layers(self) -> None:
+        """Let the user choose from the network layers of the model, which is loaded first if it is not."""
+        dock, name = self._dock, self.entry.name
+        if dock.task is not None or self.refuse():
+            return
+        try:
+            options = dock.panel.settings()["backbone_options"]
+        except ValueError as problem:
+            dock.panel.say(str(problem), problem=True)
+            return
+        patterns = options.get("layers", [])
+
+        def work(report: Report) -> Any:
+            with explained_memory():
+                return layers_of(self.load(name, options), report)
+
+        def show(names: Any) -> None:
+            self.layer_dialog = dialog = LayerDialog(names, patterns, dock)
+            dialog.accepted.connect(lambda: self._options.layers.setText(", ".join(dialog.patterns())))
+            dialog.open()
+
+        def fail(problem: Exception, said: str) -> bool:
+            return self.explain(problem)
+
+        dock.begin(work, show, what="Loading the model", on_failure=fail)
+
     # Downloading
 
     def download(self) -> None:
@@ -145,9 +189,9 @@ class Models(QObject):
             kept = f" {now.status.partition(': ')[2]} are kept; Resume goes on from there." if now.partly else ""
             return f"The download of {entry.label} was cancelled.{kept}"
 
-        dock.begin(work, finish, what="The download", on_failure=self._explain, on_cancel=stopped)
+        dock.begin(work, finish, what="The download", on_failure=self._tell_failure, on_cancel=stopped)
 
-    def _explain(self, problem: Exception, said: str) -> bool:
+    def _tell_failure(self, problem: Exception, said: str) -> bool:
         self.refresh()
         if not isinstance(problem, ModelUnavailable):
             return False
@@ -192,6 +236,26 @@ class Models(QObject):
             self._own = (*self._own, name)
             self._list()
         self._menu.choose(name)
+
+
+def layers_of(backbone: Any, report: Report) -> tuple[str, ...]:
+    """All network layers of a backbone, whichever of them it is to use; loads it."""
+    loading = Progress(f"loading {backbone.info.name}", 0, 0)
+    report(loading)
+    with checkpoints(report, loading):
+        _ = backbone.module
+    every = copy(backbone)  # shares the weights
+    every.layers = None
+    return tuple(every.network_layers)
+
+
+def is_damage(problem: BaseException | None) -> bool:
+    """Whether weights could not be read because their file is not what it should be."""
+    while problem is not None:
+        if type(problem).__name__ == "SafetensorError" or "Unable to load weights from checkpoint" in str(problem):
+            return True
+        problem = problem.__cause__ or problem.__context__
+    return False
 
 
 def _again(entry: Entry) -> Entry:
