@@ -93,7 +93,7 @@ def test_a_hub_that_goes_away_leaves_what_has_arrived(hub):
     hub.cut["model.safetensors"] = [3 * MEGABYTE]
     hub.broken_after_cut = True
     message = refused("interrupted")
-    assert "3.1 of 4.2 MB are kept; press Download again" in message
+    assert "3.1 of 4.2 MB are kept; the next download goes on from there" in message
     assert "503" in message
     hub.broken = False
     hub.sent.clear()

@@ -192,7 +192,7 @@ def test_a_download_that_fails_says_what_is_kept(driver, hub, vit):
     driver.panel.models.choose(NAME)
     driver.panel.models.download.click()
     driver.wait()
-    assert "are kept; press Download again" in driver.message or "are kept; press Resume" in driver.message
+    assert "are kept; the next download goes on from there" in driver.message
     assert button(driver) == "Resume"
     assert not driver.panel.copy_details.isVisibleTo(driver.dock)
 

@@ -206,7 +206,7 @@ class _Conversation:
         reason, words = message["reason"], message["message"]
         if self.needed and reason in ("offline", "interrupted"):
             kept = of_total(sum(kept_bytes(self.repo, self.commit, file) for file in self.needed), self.total)
-            raise ModelUnavailable("interrupted", f"{words} {kept} are kept; press Download again to go on.")
+            raise ModelUnavailable("interrupted", f"{words} {kept} are kept; the next download goes on from there.")
         if reason == "missing" and self.begun not in (None, self.revision):
             words += f" An earlier download began with it: delete {cache.repo_folder(self.repo)} to begin anew."
         raise ModelUnavailable(reason, words)
