@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_what_where.image import PerceptualScale, check_image, describe_image
 from napari_what_where.memory import explained_memory
-from napari_what_where.progress import Report, ignore_progress
+from napari_what_where.progress import Progress, Report, ignore_progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -127,7 +127,10 @@ def analyze(
     check_options(pathway, normalization)
     target = resolve_device(device)
     pixels = check_image(image)
+    # In large images a look at every pixel and the scale take a second each.
+    report(starting := Progress("activations", 0, 0))
     scale = scale or PerceptualScale.fit([pixels])
+    report(starting)
     plane = plan_plane(pixels.shape[:2], smallest)
     remarks: list[str] = []
     if smallest is not None and smallest > max(pixels.shape[:2]):
@@ -151,8 +154,10 @@ def analyze(
         model.use(target)
         remembered(model, remark=remarks.append).view(pixels, receive, scale=scale, plane=plane, report=report)
     stopwatch.seconds["activations"] -= stopwatch.seconds.get("affinity", 0.0)
+    report(Progress("affinity", 0, 0))
     with stopwatch("affinity"):
         affinity = fold.finish()
+    report(Progress("eigenvectors", 0, 0))
     with stopwatch("embedding"):
         embedding = spectral_embedding(affinity, count, method, seed=seed, report=report)
     if embedding.count < count:

@@ -12,6 +12,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
 
+OFTEN = 2**13
+"""Steps of a plain Python loop between two checkpoints: some hundredths of a second."""
+
 
 class Progress(NamedTuple):
     """How far one stage is: ``done`` of ``total`` steps."""

@@ -128,6 +128,24 @@ def test_kmeans_is_deterministic_and_weighs():
     assert kmeans(np.zeros((5, 2)), 3).tolist() == [0] * 5
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("weighted", [False, True])
+def test_kmeans_is_that_of_scikit_learn_with_a_checkpoint_for_each_start(seed, weighted):
+    from sklearn.cluster import KMeans
+
+    from napari_what_where.progress import Progress, checkpoints
+
+    rng = np.random.default_rng(seed)
+    points = np.concatenate([rng.normal(size=(60, 3)), rng.normal(4, 1, (50, 3))])
+    weights = rng.uniform(0.1, 2, len(points)) if weighted else None
+    heard = []
+    with checkpoints(heard.append, Progress("k-means", 0, 0)):
+        found = kmeans(points, 5, weights=weights, seed=seed)
+    naive = KMeans(5, n_init=4, random_state=seed).fit(points, sample_weight=weights).labels_
+    np.testing.assert_array_equal(found, naive)
+    assert len(heard) >= 4
+
+
 @pytest.mark.parametrize("method", ["qr", "kmeans"])
 @pytest.mark.parametrize("count", [4, "eigengap", "silhouette"])
 def test_every_method_and_rule(method, count):

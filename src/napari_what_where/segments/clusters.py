@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from napari_what_where.embedding.types import Embedding
 from napari_what_where.progress import checkpoint
 
+STARTS = 4
+"""Of k-means, of which the best counts."""
 LATER = 4
 """Gaps that are needed after one to say that it stands out."""
 SAMPLE = 2000
@@ -49,13 +53,30 @@ def indicators(vectors: np.ndarray) -> np.ndarray:
 
 
 def kmeans(points: np.ndarray, count: int, *, weights: np.ndarray | None = None, seed: int = 0) -> np.ndarray:
-    """Clusters 0 … count − 1 of (points, coordinates), best of four starts; deterministic for a ``seed``."""
+    """Clusters 0 … count − 1 of (points, coordinates), best of four starts; deterministic for a ``seed``.
+
+    One start after the other, with a checkpoint between: the same numbers as those of one call for all.
+    """
     from sklearn.cluster import KMeans
 
     checkpoint()
     count = min(count, len(np.unique(points, axis=0)))
-    model = KMeans(count, n_init=4, random_state=seed)
-    return model.fit_predict(np.asarray(points, np.float64), sample_weight=weights).astype(np.int64)
+    points = np.asarray(points, np.float64)
+    draws = np.random.RandomState(seed)
+    best: Any = None
+    for _ in range(STARTS):
+        checkpoint()
+        model = KMeans(count, n_init=1, random_state=draws).fit(points, sample_weight=weights)
+        # The same clusters may be told from another start with another rounding; the first numbering stays.
+        if best is None or (model.inertia_ < best.inertia_ and not _same(model.labels_, best.labels_)):
+            best = model
+    return best.labels_.astype(np.int64)
+
+
+def _same(labels: np.ndarray, others: np.ndarray) -> bool:
+    """Whether two clusterings into as many clusters differ in their numbers alone."""
+    count = int(others.max()) + 1
+    return len(np.unique(labels.astype(np.int64) * count + others)) == len(np.unique(labels)) == len(np.unique(others))
 
 
 def clusters(embedding: Embedding, count: int | str = "eigengap", *, method: str = "qr") -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from napari_what_where.embedding.types import Embedding
-from napari_what_where.progress import Progress, Report, checkpoint, ignore_progress
+from napari_what_where.progress import OFTEN, Progress, Report, checkpoint, ignore_progress
 from napari_what_where.segments.coordinates import embedding_coordinates
 from napari_what_where.segments.features import (
     FeatureGroup,
@@ -124,6 +124,8 @@ def node_means(
     for part in map_tiles(sums, tiles, _percent(report, 97, 99)):
         totals[:count] += part
     for i, (first, second) in enumerate(children.tolist()):
+        if i % OFTEN == 0:
+            checkpoint()
         totals[count + i] = totals[first] + totals[second]
     return (totals[:, 1:] / np.maximum(totals[:, :1], 1)).astype(np.float32)
 

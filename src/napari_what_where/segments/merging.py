@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_what_where.progress import Progress, Report, ignore_progress
+from napari_what_where.progress import OFTEN, Progress, Report, checkpoint, checkpoints, ignore_progress
 from napari_what_where.segments.graph import RegionGraph
 
 FLOOR = 1e-7
@@ -70,6 +70,8 @@ class _Merger:
         np.add.at(self.outlines, first, graph.lengths)
         np.add.at(self.outlines, second, graph.lengths)
         for boundary, (one, other) in enumerate(graph.pairs.tolist()):
+            if boundary % OFTEN == 0:
+                checkpoint()
             self.neighbours[one][other] = self.neighbours[other][one] = boundary
         costs = cost(
             graph.features[first] - graph.features[second],
@@ -86,7 +88,9 @@ class _Merger:
         order = np.lexsort((first, costs, second))
         costs, first, second = costs[order], first[order], second[order]
         ends = [*np.flatnonzero(np.diff(second)) + 1, len(second)]
-        for start, end in zip([0, *ends[:-1]], ends, strict=True):
+        for number, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
+            if number % OFTEN == 0:
+                checkpoint()
             if end > start:
                 self._queue(int(second[start]), costs[start:end], first[start:end])
 
@@ -195,7 +199,8 @@ def merge_regions(
     children = np.zeros((count - 1, 2), np.int64)
     heights = np.zeros(count - 1)
     with _postponed_collections():
-        merger = _Merger(graph, cost or MergeCost())
+        with checkpoints(report, Progress("segments", span[0], 100)):
+            merger = _Merger(graph, cost or MergeCost())
         for i in range(count - 1):
             if i % 16 == 0:
                 report(Progress("segments", span[0] + (span[1] - span[0]) * i // count, 100))

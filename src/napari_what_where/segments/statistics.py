@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_what_where.progress import checkpoint
+from napari_what_where.progress import OFTEN, checkpoint
 from napari_what_where.segments.superpixels import nearest_index
 
 STRIP_PIXELS = 2**21
@@ -183,5 +183,7 @@ def _accumulate(leaf_values: np.ndarray, children: np.ndarray, combine: np.ufunc
     count = len(leaf_values)
     values = np.concatenate([leaf_values, np.zeros((count - 1, leaf_values.shape[1]), leaf_values.dtype)])
     for i, (first, second) in enumerate(children.tolist()):
+        if i % OFTEN == 0:
+            checkpoint()
         combine(values[first], values[second], out=values[count + i])
     return values
