@@ -183,17 +183,16 @@ def main() -> None:
     if options.case:
         print(json.dumps(measure(*json.loads(options.case), torch.device(options.device))))
         return
-    rows = []
+    device = torch.cuda.get_device_name() if options.device == "cuda" else "CPU"
+    wanted = {"share": SHARE_WANTED, "bytes beyond": MEMORY_WANTED, "GPU seconds": GPU_SECONDS_WANTED}
+    record: dict[str, Any] = {"environment": {**describe_environment(), "device": device}, "wanted": wanted, "rows": []}
     print(HEADING)
     for name, side in CASES:
         if options.only in f"{name} {side}":
-            rows.append(row_of(name, side, options.device))
-            print(line(rows[-1]), flush=True)
-    if options.json:
-        wanted = {"share": SHARE_WANTED, "bytes beyond": MEMORY_WANTED, "GPU seconds": GPU_SECONDS_WANTED}
-        device = torch.cuda.get_device_name() if options.device == "cuda" else "CPU"
-        record = {"environment": {**describe_environment(), "device": device}, "wanted": wanted, "rows": rows}
-        options.json.write_text(json.dumps(record, indent=2) + "\n")
+            record["rows"].append(row_of(name, side, options.device))
+            print(line(record["rows"][-1]), flush=True)
+            if options.json:  # after each, as the last take long
+                options.json.write_text(json.dumps(record, indent=2) + "\n")
 
 
 if __name__ == "__main__":
