@@ -172,10 +172,21 @@ def markdown(rows: list[dict[str, Any]]) -> str:
     return "\n".join([HEADING, *map(line, rows)])
 
 
+def verdict(record: dict[str, Any]) -> str:
+    """What was wanted of Stable Diffusion 1.5 at 512², and what came out."""
+    row = next(row for row in record["rows"] if (row["name"], row["side"]) == CASES[0])
+    share, beyond = row["planted"]["share"], row["bytes beyond"]
+    return (
+        f"Wanted of {row['name']} at {row['side']}²: at most {record['wanted']['share']:.0%} of a forward pass after "
+        f"it; it is {share:.0%}, {row['planted']['after']:.1f} s beside a pass of {row['forward']:.1f} s. And at most "
+        f"{record['wanted']['bytes beyond'] / 2**20:.0f} MiB beyond the forward pass; it is {beyond / 2**20:.0f}."
+    )
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="with --only, other models that are in it are kept")
     parser.add_argument("--only", default="", help="models whose name and side hold this text, such as 'sion-1.5 512'")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--case", help=argparse.SUPPRESS)
@@ -186,11 +197,16 @@ def main() -> None:
     device = torch.cuda.get_device_name() if options.device == "cuda" else "CPU"
     wanted = {"share": SHARE_WANTED, "bytes beyond": MEMORY_WANTED, "GPU seconds": GPU_SECONDS_WANTED}
     record: dict[str, Any] = {"environment": {**describe_environment(), "device": device}, "wanted": wanted, "rows": []}
+    kept = (
+        json.loads(options.json.read_text())["rows"] if options.only and options.json and options.json.exists() else []
+    )
+    rows = {(row["name"], row["side"]): row for row in kept}
     print(HEADING)
     for name, side in CASES:
         if options.only in f"{name} {side}":
-            record["rows"].append(row_of(name, side, options.device))
-            print(line(record["rows"][-1]), flush=True)
+            rows[name, side] = row_of(name, side, options.device)
+            record["rows"] = [rows[case] for case in CASES if case in rows]
+            print(line(rows[name, side]), flush=True)
             if options.json:  # after each, as the last take long
                 options.json.write_text(json.dumps(record, indent=2) + "\n")
 

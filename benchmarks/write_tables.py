@@ -13,6 +13,7 @@ import discretisation
 import estimates
 import gradient
 import large
+import networks
 import objects
 import regions_bsds
 import solvers
@@ -170,6 +171,20 @@ weights can be had where these figures were made, so models have random weights,
 
 {capture_environment}
 
+## What reading a model's attention costs
+
+`python benchmarks/networks.py`: models of the published configuration with random weights, in float32; the *where*
+pathway, k = 20, all layers of self-attention.
+"watched": the same pass while its attention is captured; "collapse": affinities folded into one operator; "after": all
+that follows the forward pass, with twenty planted regions in queries and keys, as a trained model would have structure,
+and, at the right, with the random ones. "beyond it": the most memory of the whole run above that of the plain pass.
+
+{networks}
+
+{networks_verdict}
+
+{networks_environment}
+
 ## Nothing lost
 
 `python benchmarks/kills.py`: SIGKILL at random moments while edits are autosaved, and while an analysis is exported.
@@ -204,11 +219,16 @@ def main() -> None:
         "large_window": ("large_window", lambda record: rows_table(record, "large images in the window")),
         "estimates": ("estimates", lambda record: estimates.markdown(record["rows"])),
         "capture": ("capture", capture.markdown),
+        "networks": ("networks", lambda record: networks.markdown(record["rows"])),
         "kills": ("kills", lambda record: rows_table(record, "200 kills each")),
     }
     parts = {name: table(records[file]) for file, (name, table) in tables.items()}
     origins = {f"{name}_environment": environment(records[file]) for file, (name, _) in tables.items()}
-    more = {"count": records["solvers"]["count"], "said_before": records["large_window"]["said before"]}
+    more = {
+        "networks_verdict": networks.verdict(records["networks"]),
+        "count": records["solvers"]["count"],
+        "said_before": records["large_window"]["said before"],
+    }
     (DOCS / "benchmarks.md").write_text(TEXT.format(**parts, **origins, **more))
 
 

@@ -42,12 +42,13 @@ class World:
     """A table of classes, decided by a seed.
 
     The first of them are grounds and skies, which fill what things leave free; the others are things. Class numbers
-    begin at 1; 0 stands for no object.
+    begin at 1; 0 stands for no object. ``only``: the classes of things that scenes are made of, by default all.
     """
 
     seed: int
     things: int = 24
     grounds: int = 8
+    only: tuple[int, ...] = ()
 
     @cached_property
     def kinds(self) -> tuple[Kind, ...]:
@@ -57,7 +58,7 @@ class World:
 
     @property
     def thing_classes(self) -> np.ndarray:
-        return np.arange(self.grounds, self.grounds + self.things) + 1
+        return np.array(self.only) if self.only else np.arange(self.grounds, self.grounds + self.things) + 1
 
     @property
     def ground_classes(self) -> np.ndarray:
