@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import traceback
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +23,7 @@ from napari_what_where.segments.gradients import interpolate, interpolate_to, wi
 from napari_what_where.segments.kinds import node_kinds
 from napari_what_where.segments.leaves import LeafWork, node_means
 from napari_what_where.segments.statistics import node_statistics
+from napari_what_where.segments.superpixels import nearest_index
 from napari_what_where.segments.tree import even_image, region_tree
 from napari_what_where.working_plane.object_scale import Part, Tile, WorkingPlane, plan_plane
 
@@ -163,6 +166,46 @@ def test_cancelling_inside_tiles_stops_them(percent):
         region_tree(random_embedding((15, 19)), image, plane=plane, report=report)
     assert threading.active_count() == running
     assert [progress.done for progress in seen] == sorted(progress.done for progress in seen)
+
+
+def test_every_long_step_can_be_stopped_inside(monkeypatch):
+    for module in ("leaves", "merging", "statistics", "tree"):
+        monkeypatch.setattr(f"napari_what_where.segments.{module}.OFTEN", 16)
+    heard: Counter[str] = Counter()
+
+    def report(progress: Progress) -> None:
+        heard.update({frame.f_code.co_name for frame, _ in traceback.walk_stack(None)})
+
+    plane = plan_plane(SHAPE, 16, tile_side=40)
+    tree = region_tree(random_embedding((15, 19)), scene(SHAPE), plane=plane, report=report)
+    rounds = tree.leaf_count // 16
+    assert rounds > 10
+    for name in ("_accumulate", "node_means", "_node_numbers", "__init__", "_queue_leaves"):
+        assert heard[name] >= rounds, name
+    assert heard["node_statistics"] >= 6 + random_embedding((15, 19)).count
+    for name in ("collect_graph", "_smallest", "meeting_heights"):
+        assert heard[name] >= 2, name
+
+
+def test_sums_of_leaves_are_those_of_all_planes_at_once_to_the_last_bit():
+    embedding, leaves = random_embedding((15, 19)), work_on(WorkingPlane(SHAPE, 200, 1000, view=False)).find_leaves()
+    count, vectors = int(leaves.max()) + 1, embedding.sharp_vectors
+    children = np.array([[0, 1], *([i + count - 1, i + 1] for i in range(1, count - 1))])
+    found = node_statistics(leaves, SHAPE, children, vectors)
+    row, column = (np.arange(size) - (size - 1) / 2 for size in SHAPE)
+    ones = [np.ones(size) for size in SHAPE]
+    pairs = [
+        (ones[0], ones[1]),
+        (row, ones[1]),
+        (ones[0], column),
+        (row**2, ones[1]),
+        (row, column),
+        (ones[0], column**2),
+    ]
+    nearest = [nearest_index(SHAPE[axis], vectors.shape[1 + axis]) for axis in (0, 1)]
+    planes = [np.outer(*pair) for pair in pairs] + [plane[nearest[0]][:, nearest[1]].astype(float) for plane in vectors]
+    naive = np.stack([np.bincount(leaves.ravel(), plane.ravel(), minlength=count) for plane in planes], axis=1)
+    np.testing.assert_array_equal(found.sums[:count], naive)
 
 
 def test_the_memory_of_tiles_is_that_of_tiles():

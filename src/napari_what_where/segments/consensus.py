@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from napari_what_where.progress import Progress, Report, checkpoints, ignore_progress
+from napari_what_where.progress import Progress, Report, checkpoint, checkpoints, ignore_progress
 from napari_what_where.segments.features import Recipe
 from napari_what_where.segments.globalisation import contrast, spectral_gradient
 from napari_what_where.segments.graph import RegionGraph
@@ -69,7 +69,8 @@ def merge_by_consensus(
     strength = np.zeros(len(graph.pairs))
     for cost, span in zip(costs, spans[:-1], strict=True):
         children, heights = merge_regions(graph, cost, report, span)
-        strength += np.sqrt(meeting_heights(children, heights, graph.pairs)) / len(costs)
+        with checkpoints(report, Progress("segments", span[1], 100)):
+            strength += np.sqrt(meeting_heights(children, heights, graph.pairs)) / len(costs)
     agreed = replace(graph, features=np.zeros((len(graph.areas), 0)), edges=strength)
     children, halves = merge_regions(agreed, MergeCost(area_power=0, compactness=0), report, spans[-1])
     return children, 2 * halves
@@ -86,6 +87,7 @@ def meeting_heights(children: np.ndarray, heights: np.ndarray, pairs: np.ndarray
     nodes = pairs.copy()
     apart = np.arange(len(pairs))
     while len(apart):
+        checkpoint()
         # Parents have larger numbers than their children, so the lower of two nodes cannot contain the other.
         lower = nodes[apart].argmin(axis=1)
         nodes[apart, lower] = parents[nodes[apart, lower]]

@@ -68,7 +68,9 @@ def _smallest(affinity, count: int) -> tuple[np.ndarray, np.ndarray]:  # type: i
     root = sparse.diags_array(1 / np.sqrt(degrees))
     laplacian = sparse.csc_array(sparse.eye_array(len(degrees)) * (1 + 1e-6) - root @ affinity @ root)
     start = np.sqrt(degrees) * (1 + 0.01 * np.sin(np.arange(len(degrees))))
+    checkpoint()
     factors = splu(laplacian)
+    checkpoint()
 
     def solve(vector: np.ndarray) -> np.ndarray:
         checkpoint()
@@ -76,5 +78,6 @@ def _smallest(affinity, count: int) -> tuple[np.ndarray, np.ndarray]:  # type: i
 
     inverse = LinearOperator(laplacian.shape, matvec=solve, dtype=laplacian.dtype)
     values, vectors = eigsh(laplacian, k=count + 1, sigma=0, v0=start, tol=1e-3, OPinv=inverse)
+    checkpoint()
     order = np.argsort(values)[1:]
     return np.maximum(values[order], 1e-6), root @ vectors[:, order]

@@ -91,8 +91,10 @@ def collect_graph(parts: Iterable[LeafSums], count: int) -> RegionGraph:
         pixels[here] += part.pixels
         totals[here] += part.totals
         boundaries.append((part.pairs[:, 0] * count + part.pairs[:, 1], part.lengths, part.strengths))
+    checkpoint()
     codes, lengths, strengths = (np.concatenate(each) for each in zip(*boundaries, strict=True))
     code, index = np.unique(codes, return_inverse=True)
+    checkpoint()
     lengths = np.bincount(index, lengths, minlength=len(code))
     edges = np.bincount(index, strengths, minlength=len(code)) / np.maximum(lengths, 1)
     pairs = np.stack([code // count, code % count], axis=1)

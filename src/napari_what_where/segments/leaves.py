@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from napari_what_where.embedding.types import Embedding
-from napari_what_where.progress import OFTEN, Progress, Report, checkpoint, ignore_progress
+from napari_what_where.progress import OFTEN, Progress, Report, checkpoint, checkpoints, ignore_progress
 from napari_what_where.segments.coordinates import embedding_coordinates
 from napari_what_where.segments.features import (
     FeatureGroup,
@@ -85,7 +85,8 @@ class LeafWork:
             return leaf_sums(ids, tile.shape, cropped, report if whole else ignore_progress)
 
         parts = map_tiles(measure, plane.tiles, _percent(ignore_progress if whole else report, 20, 57))
-        return collect_graph(parts, int(leaves.max()) + 1)
+        with checkpoints(report, Progress("segments", 57, 100)):
+            return collect_graph(parts, int(leaves.max()) + 1)
 
     def _part(self, tile: Tile) -> tuple[Part, np.ndarray]:
         """A tile with all around it that matters, and its channels."""

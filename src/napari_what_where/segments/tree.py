@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_what_where.embedding.types import Embedding
 from napari_what_where.image import PerceptualScale, check_image, working_channels
-from napari_what_where.progress import Progress, Report, checkpoints, ignore_progress
+from napari_what_where.progress import OFTEN, Progress, Report, checkpoint, checkpoints, ignore_progress
 from napari_what_where.segments.consensus import merge_leaves
 from napari_what_where.segments.features import Recipe, even_channels
 from napari_what_where.segments.grouping import group_features
@@ -176,6 +176,8 @@ class RegionTree:
         count, areas = self.leaf_count, self.statistics.areas
         numbers = np.ones(2 * count - 1, np.int64)
         for i in range(count - 2, -1, -1):
+            if i % OFTEN == 0:
+                checkpoint()
             first, second = sorted(self.children[i].tolist())
             larger, smaller = (first, second) if areas[first] >= areas[second] else (second, first)
             numbers[larger], numbers[smaller] = numbers[count + i], count - i
@@ -289,7 +291,8 @@ def region_tree(
         statistics = node_statistics(leaves, shape, children, np.asarray(embedding.sharp_vectors))
     auto_ratio = PHOTOGRAPH_RATIO if scale.colour else DATA_RATIO
     tree = RegionTree(leaves, (shape[0], shape[1]), children, heights, statistics, auto_ratio)
-    means = node_means(leaves, children, what or embedding, plane, report)
-    kinds = node_kinds(means, statistics.areas, tree._nodes(min(KIND_SAMPLE, tree.leaf_count)))
+    with checkpoints(report, Progress("segments", 99, 100)):
+        means = node_means(leaves, children, what or embedding, plane, report)
+        kinds = node_kinds(means, statistics.areas, tree._nodes(min(KIND_SAMPLE, tree.leaf_count)))
     report(Progress("segments", 100, 100))
     return replace(tree, kinds=kinds)
