@@ -29,7 +29,7 @@ class LayerDialog(QDialog):
         self.everything = buttons.addButton("All", QDialogButtonBox.ButtonRole.ActionRole)
         self.ok = buttons.button(QDialogButtonBox.StandardButton.Ok)
         layout = QVBoxLayout(self)
-        layout.addWidget(QLabel("In the order in which they run. Those that are ticked are analysed jointly."))
+        layout.addWidget(QLabel("Those that are ticked are analysed jointly."))
         layout.addWidget(self.tree)
         layout.addWidget(buttons)
         self._leaves = dict(self._fill(patterns))
