@@ -9,59 +9,19 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
+os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")  # read when napari is imported
 os.environ["WHAT_WHERE_RECOVERY"] = tempfile.mkdtemp()
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import dask.array as da
 import napari
 import numpy as np
-from PIL import Image
-from qtpy.QtCore import QPoint
-from qtpy.QtWidgets import QApplication
+from model_scenes import models
+from windows import SIZE, add_dock, open_window, settle, take, wait_for
 
-from napari_what_where.activations.catalogue import CATALOGUE
-from napari_what_where.memory import OutOfMemory
 from napari_what_where.samples import sample_names
-
-SIZE = (1280, 800)
-
-
-def settle(seconds: float) -> None:
-    """Let the window draw itself."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        QApplication.processEvents()
-        time.sleep(0.01)
-
-
-def take(viewer: napari.Viewer, path: Path, *, colours: int | None = 256) -> None:
-    """Save the whole window, by default with few colours to keep the repository small."""
-    settle(1.0)
-    pixels = viewer.screenshot(canvas_only=False, flash=False)
-    picture = Image.fromarray(np.ascontiguousarray(pixels[..., :3]))
-    if colours:
-        picture = picture.quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG)
-    picture.save(path, optimize=True)
-    print(path)
-
-
-def open_window() -> napari.Viewer:
-    """An empty viewer."""
-    viewer = napari.Viewer()
-    viewer.window.resize(*SIZE)
-    return viewer
-
-
-def add_dock(viewer: napari.Viewer) -> object:
-    """Our dock, in the viewer."""
-    _, dock = viewer.window.add_plugin_dock_widget("napari-what-where", "What & Where")
-    return dock
 
 
 def open_and_run(sample: str) -> tuple[napari.Viewer, object]:
@@ -72,12 +32,6 @@ def open_and_run(sample: str) -> tuple[napari.Viewer, object]:
     dock.start()
     wait_for(dock)
     return viewer, dock
-
-
-def wait_for(dock: object) -> None:
-    """Until nothing runs any more."""
-    while dock.task is not None:
-        settle(0.05)
 
 
 def linked_stack(folder: Path) -> None:
@@ -191,81 +145,6 @@ def samples(folder: Path) -> None:
             viewer.reset_view()
             take(viewer, folder / "main.png", colours=None)
         viewer.close()
-
-
-def models(folder: Path) -> None:
-    """The dock with a model that is not there, broken off, gated, ready and run, and too large: side by side.
-
-    A hub on this computer gives tiny models with random weights under the names of real ones.
-    """
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-    from tests.activations.fake_hub import FakeHub
-    from tests.activations.tiny_models import saved
-
-    temporary = Path(tempfile.mkdtemp())
-    weights = {path.name: path.read_bytes() for path in saved("ViTModel", temporary / "vit").iterdir()}
-    weights["preprocessor_config.json"] = b"{}" + b" " * 6_000_000  # so that there is something to break off
-    with FakeHub() as hub:
-        os.environ.update(hub.environment(temporary / "hub"))
-        hub.add(CATALOGUE["dino-vits16"].repo, weights)
-        hub.add(CATALOGUE["dinov3-vits16"].repo, weights, gated=True)
-        docks = list(_states(hub))
-    height = max(dock.height for dock in docks)
-    row = Image.new("RGB", (sum(dock.width + 8 for dock in docks) - 8, height), (38, 41, 48))
-    for number, dock in enumerate(docks):
-        row.paste(dock, (number * (dock.width + 8), 0))
-    row.quantize(128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
-        folder / "models.png", optimize=True
-    )
-    print(folder / "models.png")
-
-
-def _states(hub: Any) -> Iterator[Image.Image]:
-    from napari_what_where.activations.networks.vision import VisionTransformer
-
-    viewer = open_window()
-    viewer.open_sample("napari-what-where", "coffee")
-    dock = add_dock(viewer)
-
-    def shown() -> Image.Image:
-        settle(0.5)
-        pixels = viewer.screenshot(canvas_only=False, flash=False)
-        place, scale = dock.mapTo(viewer.window._qt_window, QPoint(0, 0)), pixels.shape[1] / SIZE[0]
-        box = [round(scale * value) for value in (place.x(), place.y(), dock.width(), dock.height())]
-        picture = Image.fromarray(np.ascontiguousarray(pixels[..., :3]))
-        return picture.crop((box[0], box[1], box[0] + box[2], box[1] + box[3]))
-
-    dock.panel.models.choose("dino-vits16")
-    yield shown()
-    hub.cut["preprocessor_config.json"], hub.broken_after_cut = [2_500_000], True
-    dock.panel.models.download.click()
-    wait_for(dock)
-    yield shown()
-    hub.broken = False
-    dock.panel.models.choose("dinov3-vits16")
-    dock.panel.models.download.click()
-    wait_for(dock)
-    yield shown()
-    dock.panel.models.choose("dino-vits16")
-    dock.panel.models.download.click()
-    wait_for(dock)
-    dock.panel.pathways["where"].click()
-    dock.panel.run.click()
-    wait_for(dock)
-    yield shown()
-    dock.panel.more.expand(False)
-    dock.panel.model_options.resolution.setValue(1024)
-    run = VisionTransformer.run
-    VisionTransformer.run = _too_large
-    dock.panel.run.click()
-    wait_for(dock)
-    yield shown()
-    VisionTransformer.run = run
-    viewer.close()
-
-
-def _too_large(*_: Any) -> None:
-    raise OutOfMemory("cpu", asked=2**34, free=2**31)
 
 
 SCENES = (samples, linked_stack, objects_and_background, large_image, recovery, refusals, models)
