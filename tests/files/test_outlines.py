@@ -46,7 +46,6 @@ def test_a_window_shows_what_the_whole_plane_would(several):
     assert whole.sum() == whole[window].sum()
     if outline is not None:
         assert not outline.all()
-        assert outline.polygons == tuple(several)
 
 
 @given(drawn)

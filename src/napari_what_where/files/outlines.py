@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -17,21 +16,9 @@ Polygon = tuple[tuple[float, float], ...]
 """(row, column) of each corner; pixels have their centres at whole numbers."""
 
 
-class Outline(np.ndarray):
-    """What counts of a window, (rows, columns) bool, and the polygons that it was drawn from.
-
-    Arrays made from one know of no polygons.
-    """
-
-    polygons: tuple[Polygon, ...]
-
-    def __array_finalize__(self, made_from: Any) -> None:
-        self.polygons = ()
-
-
 def draw_outline(
     polygons: Sequence[Polygon], sizes: tuple[int, int], *, what: str = "The outline"
-) -> tuple[Window, Outline | None]:
+) -> tuple[Window, np.ndarray | None]:
     """The smallest window of a plane that holds the polygons, and which of its pixels are in any of them.
 
     Parameters
@@ -57,12 +44,11 @@ def draw_outline(
     window = window_around(corners.min(axis=0), corners.max(axis=0), sizes, what=what)
     origin = np.array([span.start for span in window])
     shape = tuple(span.stop - span.start for span in window)
-    outline = np.zeros(shape, bool).view(Outline)
+    outline = np.zeros(shape, bool)
     for polygon in polygons:
         outline |= polygon2mask(shape, np.asarray(polygon, float) - origin)
     if outline.sum() < LEAST * LEAST:
         raise ValueError(f"{what} covers {outline.sum()} pixels of the image. Draw it larger.")
-    outline.polygons = tuple(polygons)
     return window, None if outline.all() else outline
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from napari_what_where.files.indexing import Select, format_select, full_index, select_planes
-from napari_what_where.files.outlines import Outline, Polygon, Window, draw_outline, format_polygon
+from napari_what_where.files.outlines import Polygon, Window, draw_outline, format_polygon
 from napari_what_where.files.reading import StoredArray, read_image, read_stored
 from napari_what_where.image import data_channels
 
@@ -65,7 +65,7 @@ class FileStack:
     planes: Sequence[np.ndarray]
     flat: bool
     window: Window = _EVERYTHING
-    outline: Outline | None = None
+    outline: np.ndarray | None = None
     pixel_size: tuple[float, float] | None = None
     units: str | None = None
     axis: str = "Z"

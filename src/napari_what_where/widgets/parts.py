@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_what_where.files.outlines import Outline, Polygon, Window, draw_outline, window_around
+from napari_what_where.files.outlines import Polygon, Window, draw_outline, window_around
 from napari_what_where.widgets.source import shown_axes
 
 if TYPE_CHECKING:
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, eq=False)
 class Part:
     """A window of a plane, as slices of its rows and columns, and the ``outline`` in it that counts, (rows, columns)
-    bool; None for all of it.
+    bool, with the ``polygons`` that it was drawn from; None for all of it.
     """
 
     window: Window
-    outline: Outline | None = None
+    outline: np.ndarray | None = None
+    polygons: tuple[Polygon, ...] = ()
 
 
 def part_on_screen(viewer: Any, layer: Image, channel_axis: int | None = None) -> Part:
@@ -41,8 +42,9 @@ def part_in_shapes(viewer: Any, layer: Image, channel_axis: int | None = None) -
     if not chosen:
         raise ValueError(f"Layer {shapes.name!r} has {len(shapes.data)} shapes; select those to run on.")
     axes = shown_axes(viewer, layer.ndim, aside=channel_axis)
-    polygons = [_polygon(_outline_in(layer, shapes, number)[:, list(axes)]) for number in chosen]
-    return Part(*draw_outline(polygons, _sizes(layer, axes), what=f"The shape in {shapes.name!r}"))
+    polygons = tuple(_polygon(_outline_in(layer, shapes, number)[:, list(axes)]) for number in chosen)
+    window, outline = draw_outline(polygons, _sizes(layer, axes), what=f"The shape in {shapes.name!r}")
+    return Part(window, outline, () if outline is None else polygons)
 
 
 def _polygon(corners: np.ndarray) -> Polygon:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from napari_what_where.files.outlines import Outline
 from napari_what_where.files.stacks import FilePart, FileStack, open_stack
 from napari_what_where.image import check_image, describe_image
 from napari_what_where.pipeline import Analysis
@@ -81,7 +79,7 @@ def _outline(source: Source) -> list[str]:
     """The part that the user drew, drawn again."""
     shape = source.arrays[0].shape
     rows, columns = (int(shape[axis]) for axis in source.axes)
-    polygons = "".join(f"    {list(polygon)},\n" for polygon in _polygons(source))
+    polygons = "".join(f"    {list(polygon)},\n" for polygon in source.polygons)
     return [
         "",
         "from napari_what_where.files.outlines import draw_outline",
@@ -90,11 +88,6 @@ def _outline(source: Source) -> list[str]:
         f"shapes = [\n{polygons}]",
         f"_, outline = draw_outline(shapes, ({rows}, {columns}))",
     ]
-
-
-def _polygons(source: Source) -> tuple[Any, ...]:
-    """What the outline was drawn from."""
-    return source.outline.polygons if isinstance(source.outline, Outline) else ()
 
 
 def file_gives_same(analyses: Sequence[Analysis], source: Source) -> bool:
@@ -119,7 +112,7 @@ def command_parts(source: Source) -> tuple[tuple[str, ...], FilePart]:
     paths = tuple(path for path in source.paths if path is not None)
     if len(paths) < len(source.paths):
         raise ValueError("The pixels of these layers are not all from files.")
-    within = _polygons(source)
+    within = source.polygons
     # The command finds the window of an outline itself.
     index = tuple(slice(None) if within and axis in source.axes else step for axis, step in enumerate(source.index))
     left = [axis for axis, step in enumerate(index) if isinstance(step, slice)]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from napari.utils.transforms import Affine
 
+    from napari_what_where.files.outlines import Polygon
     from napari_what_where.widgets.parts import Part
 
 
@@ -37,6 +38,7 @@ class Source:
     plane_axis : the axis whose every plane is analysed; None: the one plane of ``index``.
     linked : whether numbers are carried from plane to plane.
     outline : (rows, columns) bool of the part that counts, where that is no rectangle.
+    polygons : what the outline was drawn from, in pixels of the whole plane.
     to_world, affine, units, axis_labels : the layer's own, for the layers that result.
     level, factor : of a multiscale layer the level that is read, and how many pixels of the finest one, along rows, are
         one of its own. A source of a coarser level is a smaller image with larger pixels, in all that follows.
@@ -53,6 +55,7 @@ class Source:
     plane_axis: int | None
     linked: bool
     outline: np.ndarray | None
+    polygons: tuple[Polygon, ...]
     to_world: Affine
     affine: np.ndarray
     units: tuple[Any, ...]
@@ -246,6 +249,7 @@ def source_of(viewer: Any, layers: Image | Sequence[Image], use: Use | None = No
         plane_axis=use.plane_axis,
         linked=use.linked and use.plane_axis is not None,
         outline=None if use.part is None else use.part.outline,
+        polygons=() if use.part is None else use.part.polygons,
         to_world=_to_world(layer, factors),
         affine=layer.affine.affine_matrix,
         units=tuple(layer.units),
