@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QFileDialog, QInputDialog
+from safetensors.numpy import load_file, save_file
 
 from napari_what_where.activations.catalogue import CATALOGUE
+from napari_what_where.activations.hub import download_model
 from napari_what_where.activations.networks.families import FAMILIES
 from napari_what_where.activations.networks.network import NetworkBackbone
 from napari_what_where.memory import OutOfMemory
@@ -164,6 +166,48 @@ def test_from_not_on_disk_to_a_download_to_layers(driver, image, hub, vit):
     assert record["model"]["commit"] == hub.repositories[REPO].heads["main"]
 
 
+def test_of_a_diffusion_model_no_more_is_downloaded_than_is_run(driver, image, hub):
+    folder = tiny_folder("stable-diffusion")
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    more = {"safety_checker/config.json": b"{}", "safety_checker/model.safetensors": b"0" * 1000}
+    repo = CATALOGUE["stable-diffusion-1.5"].repo
+    hub.add(repo, files | more)
+    driver.panel.models.choose("stable-diffusion-1.5")
+    driver.panel.models.download.click()
+    driver.wait()
+    assert status(driver).startswith("ready · ")
+    assert not any("safety_checker" in path for path in hub.sent)
+    driver.panel.model_options.resolution.setValue(64)
+    driver.panel.pathways["where"].click()
+    driver.run()
+    assert "scene segments (where)" in driver.names()
+
+
+@pytest.mark.parametrize("look", ["list", "window"])
+def test_what_another_program_downloads_or_deletes_is_seen(driver, hub, vit, look):
+    import shutil
+
+    def again():
+        if look == "list":
+            driver.panel.models.combo.showPopup()
+            driver.panel.models.combo.hidePopup()
+        else:
+            QApplication.instance().applicationStateChanged.emit(Qt.ApplicationState.ApplicationActive)
+
+    hub.add(REPO, files_of(vit))
+    driver.panel.models.choose(NAME)
+    assert button(driver) == "Download"
+    folder = download_model(REPO, files=CATALOGUE[NAME].files).folder
+    again()
+    assert status(driver).startswith("ready")
+    combo = driver.panel.models.combo
+    aside = [combo.itemData(row, Qt.ItemDataRole.UserRole + 1) for row in range(combo.count())]
+    assert "87 MB ✓" in aside
+    shutil.rmtree(folder.parents[1])
+    again()
+    assert status(driver).startswith("not on disk")
+
+
 def test_a_download_is_cancelled_and_gone_on_with(driver, image, hub, vit):
     hub.add(REPO, large_files(vit))
     hub.pause = 0.05
@@ -279,6 +323,18 @@ def test_a_folder_runs_with_options_is_loaded_once_and_its_script_gives_the_same
     driver.panel.models.choose("filters")
     assert driver.dock.models._kept._backbone is None
     assert driver.panel.pathways["what"].isChecked()
+
+
+def test_other_weights_in_the_same_folder_are_read(driver, image, tmp_path, monkeypatch):
+    folder, loads = saved("ViTModel", tmp_path / "mine"), count_loads(monkeypatch)
+    driver.dock.models.add(str(folder))
+    driver.run()
+    before = driver.dock.session.findings.analyses[0].embedding.vectors
+    weights = load_file(folder / "model.safetensors")
+    save_file({name: np.ascontiguousarray(-value) for name, value in weights.items()}, folder / "model.safetensors")
+    driver.run()
+    assert len(loads) == 2
+    assert not np.array_equal(driver.dock.session.findings.analyses[0].embedding.vectors, before)
 
 
 def test_the_folder_window_gets_the_options(driver, vit):
