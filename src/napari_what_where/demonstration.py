@@ -38,7 +38,7 @@ def write_demo(
     from napari_what_where.pipeline import analyze
 
     image = load_sample(sample)
-    analysis = analyze(image, report=report)
+    analysis = analyze(image, backbone="built-in", report=report)
     labels = analysis.tree.labels("auto")
     rows, columns = image.shape[:2]
     vectors = analysis.embedding.vectors

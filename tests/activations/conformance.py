@@ -53,7 +53,8 @@ class BackboneConformance:
             held = {role for role in ("query", "key", "value") if getattr(layer, role) is not None}
             if "what" in backbone.info.pathways:
                 assert "value" in held
-            assert ({"query", "key"} <= held) == ("where" in backbone.info.pathways)
+            if not layer.stands_in:
+                assert ({"query", "key"} <= held) == ("where" in backbone.info.pathways)
             for role in held:
                 tensor = getattr(layer, role)
                 assert tensor.shape[1] == layer.tokens == layer.grid[0] * layer.grid[1]

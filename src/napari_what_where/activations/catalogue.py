@@ -419,5 +419,23 @@ _ROWS = (
     ),
 )
 
+BUILT_IN = ModelRow(
+    name="built-in",
+    group="no download",
+    repo="",
+    class_name="UNet2DModel",
+    licence="BSD-3-Clause",
+    gated=False,
+    parameters=5_783_664,
+    size_bytes=11_596_528,
+    resolution=512,
+    token=8,
+    gigaflops_512=49,
+    gigaflops_1024=448,
+    description="Small diffusion model of our own, trained on procedural images, beside the filters",
+    files=(),
+)
+"""The model that comes with the package. Its tokens are the network's; those of the filters beside it are finer."""
+
 CATALOGUE: dict[str, ModelRow] = {row.name: row for row in _ROWS}
 """The rows by name, in the order in which they are listed."""

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_what_where.activations.backbone import Backbone, BackboneInfo
-from napari_what_where.activations.catalogue import CATALOGUE, ModelRow
+from napari_what_where.activations.catalogue import BUILT_IN, CATALOGUE, ModelRow
 
 if TYPE_CHECKING:
     from napari_what_where.activations.hub import ModelOnDisk
 
 NOT_ON_DISK = "not on disk"
+BUILT_IN_FOLDER = Path(__file__).with_name("built_in")
 
 
 def list_backbones() -> list[str]:
     """Names that :func:`load_backbone` knows; of pretrained models also those that are not on this disk."""
-    return ["filters", *CATALOGUE]
+    return [BUILT_IN.name, "filters", *CATALOGUE]
 
 
 def model_row(name: str) -> ModelRow | None:
-    """The catalogue's row of a pretrained model; None for what is no name of one."""
-    return CATALOGUE.get(name)
+    """What is counted of a pretrained model, or of the built-in one; None for what is no name of one."""
+    return BUILT_IN if name == BUILT_IN.name else CATALOGUE.get(name)
 
 
 def backbone_info(name: str) -> BackboneInfo:
@@ -36,6 +38,8 @@ def backbone_info(name: str) -> BackboneInfo:
         from napari_what_where.activations.hub import find_on_disk
 
         return _info_of(row, find_on_disk(row.repo, row.revision, row.files))
+    if name == BUILT_IN.name:
+        return replace(_info_of(BUILT_IN, None), status="ready")
     if name != "filters":
         raise _unknown(name)
     from napari_what_where.activations.filters import FiltersBackbone
@@ -53,7 +57,7 @@ def load_backbone(name: str | os.PathLike[str], **options: Any) -> Backbone:
         the hub that is on this disk already (see ``what-where download``).
     options
         Of the backbone: of every network ``resolution``, ``layers``, ``precision``; of diffusion models also
-        ``timesteps``, ``prompt``, ``noise_seed``.
+        ``timesteps``, ``prompt``, ``noise_seed``; of the built-in one also ``filters``.
 
     Raises
     ------
@@ -90,6 +94,8 @@ def _load(given: str, options: dict[str, Any]) -> Backbone:
         if options:
             raise TypeError(f"Backbone 'filters' has no option {', '.join(map(repr, options))}; it has none.")
         return FiltersBackbone()
+    if given == BUILT_IN.name:
+        return _built_in(options)
     row = CATALOGUE.get(given)
     if row is None and given and Path(given).is_dir():
         return _from_folder(Path(given), options)
@@ -97,6 +103,14 @@ def _load(given: str, options: dict[str, Any]) -> Backbone:
     if row is None and (repo.count("/") != 1 or repo.startswith((".", "/", "~")) or "\\" in repo):
         raise _unknown(given)
     return _from_disk(given, row, _on_disk(given, row), options)
+
+
+def _built_in(options: dict[str, Any]) -> Backbone:
+    from napari_what_where.activations.networks.built_in import BuiltIn
+    from napari_what_where.activations.networks.families import check_option_names
+
+    check_option_names(BuiltIn, BUILT_IN.name, options)
+    return BuiltIn(backbone_info(BUILT_IN.name), BUILT_IN_FOLDER, BUILT_IN.class_name, **options)
 
 
 def _from_folder(folder: Path, options: dict[str, Any]) -> Backbone:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,12 +30,16 @@ class TokenActivations:
         a model without attention (then only the *what* pathway exists); ``value`` may be None for *where* only.
     obstacle : str
         Where a network layer has attention but no queries and keys: why they would not tell what it attends to.
+    weight : float
+        How much it counts in the joint operator, beside 1 for most.
+    stands_in : bool
+        Whether its values stand in for queries and keys: they join *where*, too, beside layers that have them.
 
     Raises
     ------
     ValueError
-        If a shape does not fit the grid, only one of query and key is given, there is nothing at all, or a number
-        is NaN or infinite.
+        If a shape does not fit the grid, only one of query and key is given, there is nothing at all, a number is NaN
+        or infinite, or the weight is not above 0.
     TypeError
         If a query, key or value is not real numbers.
     """
@@ -45,12 +50,16 @@ class TokenActivations:
     key: torch.Tensor | None = None
     value: torch.Tensor | None = None
     obstacle: str = ""
+    weight: float = 1.0
+    stands_in: bool = False
 
     def __post_init__(self) -> None:
         rows, columns = (int(size) for size in self.grid)
         object.__setattr__(self, "grid", (rows, columns))
         if rows < 1 or columns < 1:
             raise ValueError(f"{self.name}: grid is {self.grid}; expected at least one row and one column.")
+        if not 0 < self.weight < math.inf:
+            raise ValueError(f"{self.name}: weight is {self.weight}; expected a number above 0.")
         if (self.query is None) != (self.key is None) or (self.query is None and self.value is None):
             raise ValueError(f"{self.name}: expected query and key together, a value, or all three.")
         for role in ("query", "key", "value"):

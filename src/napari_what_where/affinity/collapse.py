@@ -37,38 +37,39 @@ class SumsByGrid:
 
     def __init__(self, *, normalized: bool, form: str, collapse: bool) -> None:
         self.normalized, self.form, self.collapse = normalized, form, collapse
-        self.counts: dict[Grid, int] = {}
-        self.lazy: dict[Grid, list[SymmetricOperator]] = {}
+        self.shares: dict[Grid, float] = {}
+        """Sums of the weights."""
+        self.lazy: dict[Grid, list[Term]] = {}
         self.collapsed: dict[Grid, torch.Tensor] = {}
         """Halves, see :meth:`SymmetricOperator.half`: they are made symmetric once, not one by one."""
         self._spare: dict[Grid, torch.Tensor] = {}
 
-    def add(self, operator: SymmetricOperator) -> str:
-        """Add an operator; returns the form in which it is held."""
+    def add(self, operator: SymmetricOperator, weight: float = 1.0) -> str:
+        """Add an operator, to count ``weight`` times; returns the form in which it is held."""
         grid, held = operator.grid, _form_of(operator, self.form)
         if held == "landmarks" and isinstance(operator, ExpKernelAffinity):
             operator = LandmarkAffinity(operator)
             held = f"landmarks (trace error {operator.trace_error:.1e})"
-        self.counts[grid] = self.counts.get(grid, 0) + 1
+        self.shares[grid] = self.shares.get(grid, 0.0) + weight
         if held == "dense" and self.collapse:
-            self._collapse(operator)
+            self._collapse(operator, weight)
             return held
         if held == "dense":
             operator = DenseAffinity(symmetrize_(self._half(operator)), grid)
         elif self.normalized:
             operator = Normalized(operator)
-        self.lazy.setdefault(grid, []).append(operator)
+        self.lazy.setdefault(grid, []).append(Term(operator, weight))
         return held
 
-    def _collapse(self, operator: SymmetricOperator) -> None:
+    def _collapse(self, operator: SymmetricOperator, weight: float) -> None:
         # Memory that is fresh costs as much as a pass over it: the second matrix of a grid serves all others.
         grid = operator.grid
         half = self._half(operator, self._spare.pop(grid, None))
         if grid in self.collapsed:
-            self.collapsed[grid] += half
+            self.collapsed[grid].add_(half, alpha=weight)
             self._spare[grid] = half
         else:
-            self.collapsed[grid] = half
+            self.collapsed[grid] = half if weight == 1 else half.mul_(weight)
 
     def _half(self, operator: SymmetricOperator, out: torch.Tensor | None = None) -> torch.Tensor:
         """Half the matrix of an affinity, normalised if wanted; in place, as copies take longer than the rest."""
@@ -79,19 +80,20 @@ class SumsByGrid:
         return matrix.mul_(scaling).mul_(scaling.T)
 
     def terms(self) -> list[Term]:
-        """Each grid's mean operator, or each operator by itself; every one that was added weighs the same."""
-        total = sum(self.counts.values())
+        """Each grid's mean operator, or each operator by itself."""
+        total = sum(self.shares.values())
         self._spare.clear()
         if not self.collapse:
-            return [Term(operator, 1 / total) for same in self.lazy.values() for operator in same]
-        return [Term(self._mean(grid), count / total) for grid, count in self.counts.items()]
+            return [Term(operator, weight / total) for same in self.lazy.values() for operator, weight in same]
+        return [Term(self._mean(grid), share / total) for grid, share in self.shares.items()]
 
     def _mean(self, grid: Grid) -> SymmetricOperator:
-        count, operators = self.counts[grid], self.lazy.get(grid, [])
+        share, lazy = self.shares[grid], self.lazy.get(grid, [])
+        operators, weights = [term.operator for term in lazy], [term.weight / share for term in lazy]
         if grid not in self.collapsed:
-            return weighted(operators, [1 / count] * len(operators))
-        matrix = DenseAffinity(symmetrize_(self.collapsed.pop(grid), 1 / (2 * count)), grid)
-        return weighted([*operators, matrix], [1 / count] * len(operators) + [1.0])
+            return weighted(operators, weights)
+        matrix = DenseAffinity(symmetrize_(self.collapsed.pop(grid), 1 / (2 * share)), grid)
+        return weighted([*operators, matrix], [*weights, 1.0])
 
 
 def weighted(operators: list[SymmetricOperator], weights: list[float]) -> SymmetricOperator:

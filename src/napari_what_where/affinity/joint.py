@@ -161,6 +161,7 @@ class JointFold:
         def where(layer: TokenActivations) -> SymmetricOperator:
             return AttentionAffinity.of(layer, target)
 
+        self._stand_in = what
         self._build = {"what": [what], "where": [where], "both": [what, where]}[pathway]
         self._sums = SumsByGrid(normalized=normalization == "degree", form=form, collapse=bool(collapse))
         self._report = report
@@ -173,15 +174,17 @@ class JointFold:
         return tuple(self._names)
 
     def add(self, layer: TokenActivations) -> None:
-        """Add a network layer. Every one weighs the same, and so do "what" and "where" of each."""
+        """Add a network layer, which counts by its weight; "what" and "where" of each count the same."""
         if not isinstance(layer, TokenActivations):
             raise TypeError(f"activations hold {type(layer).__name__}; expected TokenActivations, one a network layer.")
         progress = Progress("affinity", len(self._names), 0)
         self._report(progress)
         self._names.append(layer.name)
         with checkpoints(self._report, progress):
-            for make in self._build:
-                self._forms.append(self._sums.add(make(layer)))
+            # In "both" what has values only counts twice, as every other layer does.
+            share = layer.weight * len(self._build) if layer.stands_in else layer.weight
+            for make in [self._stand_in] if layer.stands_in else self._build:
+                self._forms.append(self._sums.add(make(layer), share))
 
     def finish(self) -> JointAffinity:
         """The mean of all that were added; nothing can be added afterwards. ``ValueError`` if there were none."""

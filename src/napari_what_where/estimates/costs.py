@@ -68,7 +68,7 @@ class Job:
 def peak_bytes(job: Job, look: NetworkLook | None = None) -> float:
     """Bytes at the worst moment: of looking at the image, of each stage, or of giving labels.
 
-    ``look``: what a network needs in place of the filters.
+    ``look``: what a network needs in place of the filters, or beside them.
     """
     checking = job.pixels * job.channels * (2.0 if job.dtype.kind == "f" else 1.0)
     fine = job.looked_at
@@ -76,8 +76,11 @@ def peak_bytes(job: Job, look: NetworkLook | None = None) -> float:
     grid, weights = job.tokens, 0
     tokens = grid * (16 * job.rank + 60 * job.count)
     if look is not None:
-        grid, weights, looking = look.tokens, look.weight_bytes, float(look.bytes + look.joint_bytes)
-        tokens = look.joint_bytes + grid * (4 * NETWORK_RANK + 60 * job.count)
+        weights, network = look.weight_bytes, float(look.bytes + look.joint_bytes)
+        grid = max(grid, look.tokens) if look.filters else look.tokens
+        looking = max(looking, network) if look.filters else network
+        beside = tokens if look.filters else 0.0
+        tokens = beside + look.joint_bytes + look.tokens * 4 * NETWORK_RANK + grid * 60 * job.count
     features = (225 if job.follow_edges else 60) + 5 * job.seen
     tile = _at_a_time(job.plane, HALO_LEAVES * job.plane.leaf_side)
     segments = tile * max(features, 80 + 12 * job.count) + 24 * job.plane.pixels
@@ -115,7 +118,8 @@ def seconds_of(job: Job, look: NetworkLook | None = None) -> float:
     looking = (1.7 + 0.8 * job.seen) * _effort(fine.plane, FILTER_REACH + TOKEN_REACH * fine.side)
     grid = job.tokens
     if look is not None:
-        looking, grid = look.seconds * MEGA, look.tokens
+        beside = looking if look.filters else 0.0
+        looking, grid = look.seconds * MEGA + beside, max(look.tokens, grid if look.filters else 0.0)
     solving = (0.6 + 0.18 * job.count + 0.0007 * job.count**2) * grid
     weighed = (0.66 + 0.42 * job.seen if job.follow_edges else 0.3) + 0.054 * job.count
     features = weighed * _effort(job.plane, HALO_LEAVES * job.plane.leaf_side)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from napari_what_where.activations.catalogue import DIFFUSION, ModelRow
+from napari_what_where.activations.catalogue import BUILT_IN, DIFFUSION, ModelRow
 from napari_what_where.activations.registry import model_row
 from napari_what_where.working_plane.object_scale import OBJECT_SPAN, WorkingPlane
 
@@ -37,6 +37,8 @@ class NetworkLook(NamedTuple):
     bytes: int
     joint_bytes: int
     tokens: float
+    filters: bool = False
+    """Whether the filters run beside it."""
 
 
 def look_of(
@@ -59,6 +61,7 @@ def look_of(
         bytes=int(PIXEL_BYTES * pixels),
         joint_bytes=int(12 * tokens**2) if pathway != "what" and tokens <= DENSE_TOKENS else 0,
         tokens=tokens,
+        filters=row is BUILT_IN and bool(options.get("filters", True)),
     )
 
 
@@ -74,7 +77,11 @@ def operations(counted: tuple[int, int], share: float) -> float:
 
 def _resolution(row: ModelRow, options: Mapping[str, Any], plane: WorkingPlane) -> float:
     """Side of the picture: that of the option, or larger for small objects."""
-    usual = row.resolution if row.group == DIFFUSION else row.token * min(VIEW_TOKENS, 3 * row.resolution // row.token)
+    usual = (
+        row.resolution
+        if row.group == DIFFUSION or row is BUILT_IN
+        else row.token * min(VIEW_TOKENS, 3 * row.resolution // row.token)
+    )
     given = float(options.get("resolution") or usual)
     if plane.view:
         return given

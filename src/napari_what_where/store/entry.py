@@ -18,6 +18,8 @@ from napari_what_where.store.arrays import Damaged, read_array, write_array
 RECORD = "entry.json"
 """What an entry holds; its time of change is when the entry was last used."""
 ROLES = ("query", "key", "value")
+MORE = ("obstacle", "weight", "stands_in")
+"""Fields of activations that are kept beside their name, grid and arrays."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Entry:
     size_bytes : int
         Of its arrays.
     layers : tuple of dict
-        Of each network layer, in the order in which they were captured: name, grid, obstacle and arrays.
+        Of each network layer, in the order in which they were captured: name, grid, ``MORE`` and arrays.
     """
 
     path: Path
@@ -58,7 +60,8 @@ class Entry:
         """
         layer = self.layers[number]
         tensors = {role: read_array(self.path / str(number) / role, array) for role, array in layer["arrays"].items()}
-        return TokenActivations(layer["name"], tuple(layer["grid"]), obstacle=layer["obstacle"], **tensors)
+        more = {name: layer[name] for name in MORE if name in layer}
+        return TokenActivations(layer["name"], tuple(layer["grid"]), **more, **tensors)
 
     def touch(self) -> None:
         """Note that it has just been used; where nothing can be written, it is not noted."""
@@ -103,7 +106,8 @@ def write_layer(path: Path, number: int, layer: TokenActivations) -> dict[str, A
     """Write the activations of a network layer into an entry's folder; returns what the record says of it."""
     held = {role: getattr(layer, role) for role in ROLES if getattr(layer, role) is not None}
     arrays = {role: write_array(path / str(number) / role, tensor) for role, tensor in held.items()}
-    return {"name": layer.name, "grid": list(layer.grid), "obstacle": layer.obstacle, "arrays": arrays}
+    more = {name: getattr(layer, name) for name in MORE}
+    return {"name": layer.name, "grid": list(layer.grid), **more, "arrays": arrays}
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from napari_what_where.activations.catalogue import CATALOGUE
 from napari_what_where.activations.hub import cache_folder, find_on_disk
 from napari_what_where.activations.hub.types import bytes_in_words, check_repo
 from napari_what_where.activations.networks.families import FAMILIES, class_of_folder
-from napari_what_where.activations.registry import NOT_ON_DISK, backbone_info, list_backbones
+from napari_what_where.activations.registry import NOT_ON_DISK, backbone_info, list_backbones, model_row
 
 WITHOUT_DOWNLOAD, OWN = "no download", "your own"
 COMMON_OPTIONS = ("resolution", "layers", "precision")
@@ -78,10 +78,7 @@ def look_up(name: str) -> Entry:
     if name in CATALOGUE:
         return _of_catalogue(name)
     if name in list_backbones():
-        info = backbone_info(name)
-        return Entry(
-            name, name, WITHOUT_DOWNLOAD, info.description, info.licence, info.size_bytes, info.status, info.pathways
-        )
+        return _of_package(name)
     return _of_folder(name) if Path(name).is_dir() else _of_hub(name)
 
 
@@ -105,6 +102,23 @@ def free_disk() -> str:
 def _group_order(name: str) -> int:
     groups = list(dict.fromkeys(row.group for row in CATALOGUE.values()))
     return groups.index(CATALOGUE[name].group) if name in CATALOGUE else -1
+
+
+def _of_package(name: str) -> Entry:
+    row, info = model_row(name), backbone_info(name)
+    return Entry(
+        name,
+        name,
+        WITHOUT_DOWNLOAD,
+        info.description,
+        info.licence,
+        info.size_bytes,
+        info.status,
+        info.pathways,
+        _options_of(row.class_name, texts=False) if row else (),
+        row.class_name if row else "",
+        resolution=row.resolution if row else None,
+    )
 
 
 def _of_catalogue(name: str) -> Entry:

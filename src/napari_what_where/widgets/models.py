@@ -11,6 +11,7 @@ from qtpy.QtCore import QObject, Qt, QTimer
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QLineEdit
 
+from napari_what_where.activations.catalogue import BUILT_IN
 from napari_what_where.activations.hub import ModelUnavailable
 from napari_what_where.activations.hub.cache import repo_folder
 from napari_what_where.memory import explained_memory
@@ -46,7 +47,7 @@ class Models(QObject):
         self._list()
         self._connect()
         self._show()
-        warm_analysis()
+        self._warm_up()
 
     def _connect(self) -> None:
         menu = self._menu
@@ -102,6 +103,8 @@ class Models(QObject):
     def _warm_up(self) -> None:
         if self.entry.ready and self.entry.class_name:
             warm_model(self.entry.class_name)
+        else:
+            warm_analysis()
 
     # Running
 
@@ -132,8 +135,12 @@ class Models(QObject):
             return False
         self.drop()
         place = repo_folder(entry.repo) if entry.repo else entry.name
-        remedy = "then press Download" if entry.repo else "and copy it there again"
-        said = f"A file with the weights of {entry.label} is damaged. Delete {place} {remedy}. No layer was changed."
+        remedy = f"Delete {place} and copy it there again"
+        if entry.repo:
+            remedy = f"Delete {place} then press Download"
+        elif entry.name == BUILT_IN.name:
+            remedy = "Install napari-what-where again"
+        said = f"A file with the weights of {entry.label} is damaged. {remedy}. No layer was changed."
         self._dock.panel.say(said, problem=True, details=True)
         return True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,12 +83,17 @@ def adapter_for(class_name: str, folder: Path, info: BackboneInfo, **options: An
     """
     module, _, name = FAMILIES[class_name].partition(":")
     adapter = getattr(importlib.import_module(f"napari_what_where.activations.networks.{module}"), name)
+    check_option_names(adapter, info.name, options)
+    made: PretrainedBackbone = adapter(info, folder, class_name, **options)
+    return made
+
+
+def check_option_names(adapter: type[PretrainedBackbone], name: str, options: Iterable[str]) -> None:
+    """Raise ``TypeError`` in words for an option that an adapter does not have; ``name``: of the model."""
     known = option_names(adapter)
     for option in options:
         if option not in known:
-            raise TypeError(f"{info.name} has no option {option!r}; expected some of {', '.join(known)}.")
-    made: PretrainedBackbone = adapter(info, folder, class_name, **options)
-    return made
+            raise TypeError(f"{name} has no option {option!r}; expected some of {', '.join(known)}.")
 
 
 def option_names(adapter: type[PretrainedBackbone]) -> list[str]:

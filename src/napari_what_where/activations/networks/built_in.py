@@ -1,0 +1,104 @@
+"""The model that comes with the package: our own small diffusion model, and beside it the image filters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from napari_what_where.activations.backbone import BackboneInfo
+from napari_what_where.activations.filters import FiltersBackbone
+from napari_what_where.activations.networks.unconditional import UnconditionalUNet
+from napari_what_where.activations.types import TokenActivations
+from napari_what_where.image import PerceptualScale, check_image
+from napari_what_where.progress import Progress, Report, ignore_progress
+from napari_what_where.working_plane.object_scale import WorkingPlane
+
+TIMESTEP = 5
+"""Hardly any noise: what segments photographs best, see ``benchmarks/built_in.py``."""
+FILTERS_WEIGHT = 1.0
+"""Of each of the filters' layers, beside 1 for each of the network's."""
+
+
+class BuiltIn(UnconditionalUNet):
+    """A ``UNet2DModel`` trained on procedural images (``training/``), with the filters' layers in the same operator.
+
+    The filters see finer than the network's tokens of 8 pixels. They have values only, which stand in for queries and
+    keys in the *where* pathway.
+
+    Options beside those of :class:`~napari_what_where.activations.networks.diffusion.DiffusionBackbone`:
+
+    ``filters``
+        Whether the filters' layers join the network's; by default they do.
+    ``timesteps``
+        By default ``TIMESTEP``.
+    """
+
+    def __init__(
+        self,
+        info: BackboneInfo,
+        folder: Path,
+        class_name: str,
+        *,
+        filters: bool = True,
+        timesteps: int | Sequence[int] | None = None,
+        **options: Any,
+    ) -> None:
+        if not isinstance(filters, bool):
+            raise TypeError(f"filters is {filters!r}; expected True or False.")
+        super().__init__(info, folder, class_name, timesteps=TIMESTEP if timesteps is None else timesteps, **options)
+        self.filters = FiltersBackbone() if filters else None
+
+    @property
+    def keepable(self) -> bool:
+        """No: it takes no longer to run than to read."""
+        return False
+
+    def options(self) -> dict[str, Any]:
+        return {**super().options(), "filters": self.filters is not None}
+
+    def describe_view(self, plane: WorkingPlane | None) -> dict[str, Any]:
+        seen = super().describe_view(plane)
+        return seen if self.filters is None or plane is None else {**seen, **asdict(plane)}
+
+    def visit(
+        self,
+        image: Any,
+        receive: Callable[[TokenActivations], None],
+        *,
+        scale: PerceptualScale | None = None,
+        report: Report = ignore_progress,
+    ) -> None:
+        checked = check_image(image)
+        scale = scale or PerceptualScale.fit([checked])
+        if self.filters is not None:
+            self.filters.visit(checked, _standing_in(receive), scale=scale, report=_begun(report))
+        super().visit(checked, receive, scale=scale, report=report)
+
+    def visit_plane(
+        self,
+        image: Any,
+        plane: WorkingPlane,
+        receive: Callable[[TokenActivations], None],
+        *,
+        scale: PerceptualScale | None = None,
+        report: Report = ignore_progress,
+    ) -> None:
+        checked = check_image(image)
+        scale = scale or PerceptualScale.fit([checked])
+        if self.filters is not None:
+            self.filters.visit_plane(checked, plane, _standing_in(receive), scale=scale, report=report)
+        super().visit_plane(checked, plane, receive, scale=scale, report=report)
+
+
+def _standing_in(receive: Callable[[TokenActivations], None]) -> Callable[[TokenActivations], None]:
+    def take(layer: TokenActivations) -> None:
+        receive(replace(layer, name=f"filters {layer.name}", weight=FILTERS_WEIGHT, stands_in=True))
+
+    return take
+
+
+def _begun(report: Report) -> Report:
+    """The stage has begun, as far as anyone watches: the network's share of it comes after."""
+    return lambda progress: report(Progress(progress.stage, 0, 0))
