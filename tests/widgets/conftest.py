@@ -15,6 +15,7 @@ class Driver:
         self.viewer, self.qtbot = viewer, qtbot
         _, self.dock = viewer.window.add_plugin_dock_widget("napari-what-where", "What & Where")
         assert isinstance(self.dock, WhatWhereDock)
+        self.first_model = self.panel.models.name
         self.panel.models.choose("filters")  # the quickest; what concerns models chooses its own
 
     @property

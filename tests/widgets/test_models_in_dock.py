@@ -276,6 +276,28 @@ def test_closing_the_dock_ends_the_download(driver, hub, vit, monkeypatch, qtbot
     assert children[0].poll() is not None
 
 
+# The built-in model
+
+
+def test_the_dock_starts_with_the_built_in_model_and_runs_every_pathway(driver, image):
+    assert driver.first_model == "built-in"
+    driver.panel.models.choose("built-in")
+    assert status(driver).startswith("ready")
+    assert "12 MB" in status(driver)
+    assert driver.panel.model_options.timesteps.placeholderText() == "5"
+    for pathway in ("where", "both", "what"):
+        driver.panel.pathways[pathway].click()
+        driver.run()
+        record = driver.dock.session.findings.analyses[0].provenance
+        assert record["options"]["backbone"] == "built-in"
+        assert record["options"]["pathway"] == pathway
+        assert "filters colour" in record["network_layers"]
+    driver.panel.copy.click()
+    scope = {"viewer": driver.viewer}
+    exec(QApplication.clipboard().text(), scope)
+    np.testing.assert_array_equal(scope["labels"], driver.segments.data)
+
+
 # Models of one's own, and what they are run with
 
 

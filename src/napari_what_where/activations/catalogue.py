@@ -437,5 +437,8 @@ BUILT_IN = ModelRow(
 )
 """The model that comes with the package. Its tokens are the network's; those of the filters beside it are finer."""
 
+BUILT_IN_TIMESTEP = 5
+"""Hardly any noise: what segments photographs best, see ``benchmarks/built_in.py``."""
+
 CATALOGUE: dict[str, ModelRow] = {row.name: row for row in _ROWS}
 """The rows by name, in the order in which they are listed."""

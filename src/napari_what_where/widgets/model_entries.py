@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_what_where.activations.catalogue import CATALOGUE
+from napari_what_where.activations.catalogue import BUILT_IN_TIMESTEP, CATALOGUE
 from napari_what_where.activations.hub import cache_folder, find_on_disk
 from napari_what_where.activations.hub.types import bytes_in_words, check_repo
 from napari_what_where.activations.networks.families import FAMILIES, class_of_folder
@@ -28,7 +28,7 @@ class Entry:
     ``name``: as ``load_backbone`` takes it; ``label``: as it is listed; ``status``: "ready", "not on disk" or "partly:
     1.2 of 3.4 GB"; ``size_bytes``: of the download, 0 if unknown or none; ``repo``, ``revision``, ``files``: as
     ``download_model`` takes them, without a repository where there is nothing to download; ``options``: names of
-    those that it has.
+    those that it has; ``resolution``, ``timestep``: its own, where it has one.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Entry:
     revision: str | None = None
     files: tuple[str, ...] | None = None
     resolution: int | None = None
+    timestep: int = 50
 
     @property
     def ready(self) -> bool:
@@ -118,6 +119,7 @@ def _of_package(name: str) -> Entry:
         _options_of(row.class_name, texts=False) if row else (),
         row.class_name if row else "",
         resolution=row.resolution if row else None,
+        timestep=BUILT_IN_TIMESTEP,
     )
 
 

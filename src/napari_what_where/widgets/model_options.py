@@ -12,7 +12,6 @@ from napari_what_where.widgets.model_entries import Entry
 
 DRAWN, MOST_DRAWN = 5, 250
 """How many timesteps are drawn, and up to where: as the paper does for one image."""
-_DEFAULT_TIMESTEPS = [50]
 
 
 class ModelOptions(QWidget):
@@ -62,7 +61,6 @@ class ModelOptions(QWidget):
 
     def _make_diffusion(self) -> None:
         self.timesteps = QLineEdit()
-        self.timesteps.setPlaceholderText(", ".join(map(str, _DEFAULT_TIMESTEPS)))
         self.timesteps.setToolTip(
             "How much noise the model sees, 0 (least) to 999; several, with commas between, are taken together, and "
             "take as many times as long"
@@ -83,11 +81,17 @@ class ModelOptions(QWidget):
             "resolution": int(self.resolution.value()) or None,
             "layers": [part for part in re.split(r"[,;\s]+", self.layers.text()) if part] or None,
             "precision": self.precision.currentData() if self.precision.currentIndex() else None,
-            "timesteps": _parse_timesteps(self.timesteps.text()) if "timesteps" in self._has else None,
+            "timesteps": self._parsed_timesteps() if "timesteps" in self._has else None,
             "prompt": self.prompt.text().strip() or None,
             "noise_seed": int(self.noise_seed.value()) or None,
         }
         return {name: value for name, value in found.items() if name in self._has and value is not None}
+
+    def _parsed_timesteps(self) -> list[int] | None:
+        """None for none, and for the model's own."""
+        given = _parse_timesteps(self.timesteps.text())
+        own = self.timesteps.placeholderText()
+        return None if not given or [str(step) for step in given] == [own] else given
 
     def set_resolution(self, pixels: int) -> None:
         """Show a resolution."""
@@ -105,6 +109,7 @@ class ModelOptions(QWidget):
                 _write(field, raw.get(option))
         for option, row in self._rows.items():
             self._form.setRowVisible(row, option in self._has)
+        self.timesteps.setPlaceholderText("" if entry is None else str(entry.timestep))
         own = f": {entry.resolution}" if entry is not None and entry.resolution else ""
         self.resolution.setToolTip(
             f"The model sees about so many pixels squared, at the image's own aspect. Automatic is its own{own}. More "
@@ -119,12 +124,12 @@ class ModelOptions(QWidget):
         self.timesteps.setText(", ".join(map(str, drawn)))
 
 
-def _parse_timesteps(text: str) -> list[int] | None:
+def _parse_timesteps(text: str) -> list[int]:
     parts = [part for part in re.split(r"[,;\s]+", text) if part]
     if not all(re.fullmatch(r"\d{1,3}", part) for part in parts):
         raise ValueError(f"Timesteps are {text!r}; expected whole numbers in 0…999, such as 50 or 50, 150, 250.")
     steps = [int(part) for part in parts]
-    return None if steps in ([], _DEFAULT_TIMESTEPS) else steps
+    return steps
 
 
 def _changes(field: Any) -> Any:

@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from napari_what_where.activations.backbone import BackboneInfo
+from napari_what_where.activations.catalogue import BUILT_IN_TIMESTEP
 from napari_what_where.activations.filters import FiltersBackbone
+from napari_what_where.activations.networks.network import STAGE
 from napari_what_where.activations.networks.unconditional import UnconditionalUNet
 from napari_what_where.activations.types import TokenActivations
 from napari_what_where.image import PerceptualScale, check_image
 from napari_what_where.progress import Progress, Report, ignore_progress
 from napari_what_where.working_plane.object_scale import WorkingPlane
 
-TIMESTEP = 5
-"""Hardly any noise: what segments photographs best, see ``benchmarks/built_in.py``."""
 FILTERS_WEIGHT = 1.0
 """Of each of the filters' layers, beside 1 for each of the network's."""
+FILTERS_STEPS = 10
+"""Of progress, beside one for each block of the network."""
 
 
 class BuiltIn(UnconditionalUNet):
@@ -32,7 +34,7 @@ class BuiltIn(UnconditionalUNet):
     ``filters``
         Whether the filters' layers join the network's; by default they do.
     ``timesteps``
-        By default ``TIMESTEP``.
+        By default ``BUILT_IN_TIMESTEP``.
     """
 
     def __init__(
@@ -47,7 +49,9 @@ class BuiltIn(UnconditionalUNet):
     ) -> None:
         if not isinstance(filters, bool):
             raise TypeError(f"filters is {filters!r}; expected True or False.")
-        super().__init__(info, folder, class_name, timesteps=TIMESTEP if timesteps is None else timesteps, **options)
+        super().__init__(
+            info, folder, class_name, timesteps=BUILT_IN_TIMESTEP if timesteps is None else timesteps, **options
+        )
         self.filters = FiltersBackbone() if filters else None
 
     @property
@@ -72,9 +76,10 @@ class BuiltIn(UnconditionalUNet):
     ) -> None:
         checked = check_image(image)
         scale = scale or PerceptualScale.fit([checked])
+        parts = _TwoParts(report, FILTERS_STEPS if self.filters else 0)
+        super().visit(checked, receive, scale=scale, report=parts.network)
         if self.filters is not None:
-            self.filters.visit(checked, _standing_in(receive), scale=scale, report=_begun(report))
-        super().visit(checked, receive, scale=scale, report=report)
+            self.filters.visit(checked, _standing_in(receive), scale=scale, report=parts.filters)
 
     def visit_plane(
         self,
@@ -87,9 +92,10 @@ class BuiltIn(UnconditionalUNet):
     ) -> None:
         checked = check_image(image)
         scale = scale or PerceptualScale.fit([checked])
+        parts = _TwoParts(report, FILTERS_STEPS if self.filters else 0)
+        super().visit_plane(checked, plane, receive, scale=scale, report=parts.network)
         if self.filters is not None:
-            self.filters.visit_plane(checked, plane, _standing_in(receive), scale=scale, report=report)
-        super().visit_plane(checked, plane, receive, scale=scale, report=report)
+            self.filters.visit_plane(checked, plane, _standing_in(receive), scale=scale, report=parts.filters)
 
 
 def _standing_in(receive: Callable[[TokenActivations], None]) -> Callable[[TokenActivations], None]:
@@ -99,6 +105,18 @@ def _standing_in(receive: Callable[[TokenActivations], None]) -> Callable[[Token
     return take
 
 
-def _begun(report: Report) -> Report:
-    """The stage has begun, as far as anyone watches: the network's share of it comes after."""
-    return lambda progress: report(Progress(progress.stage, 0, 0))
+class _TwoParts:
+    """Progress of one stage whose steps the network does first, and the filters the rest."""
+
+    def __init__(self, report: Report, steps: int) -> None:
+        self._report, self._steps, self._before = report, steps, 0
+
+    def network(self, progress: Progress) -> None:
+        if progress.stage == STAGE:
+            self._before = progress.total
+            progress = progress._replace(total=progress.total + self._steps)
+        self._report(progress)
+
+    def filters(self, progress: Progress) -> None:
+        done = self._steps * progress.done // max(1, progress.total)
+        self._report(Progress(STAGE, self._before + done, self._before + self._steps))
