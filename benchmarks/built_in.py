@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +36,16 @@ from napari_what_where.evaluation.summary import optimum  # noqa: E402
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to use the model. ``model``: "trained", "random" or "filters"; ``joined``: with the filters' layers."""
+    """One way to use the model: "trained", "random" or "filters"; ``filters``: the weight of the filters' layers beside
+    the network's, 0 without them.
+    """
 
     model: str
     pathway: str
     resolution: int = 512
-    timesteps: tuple[int, ...] = (50,)
+    timesteps: tuple[int, ...] = (5,)
     layers: tuple[str, ...] | None = None
-    joined: bool = False
+    filters: float = 0.0
     options: dict[str, Any] = field(default_factory=dict, hash=False)
 
     def __str__(self) -> str:
@@ -52,26 +54,28 @@ class Variant:
         times = "+".join(map(str, self.timesteps))
         layers = "" if self.layers is None else f" {','.join(self.layers)}"
         more = "".join(f" {name}={value}" for name, value in self.options.items())
-        return f"{self.model} {self.pathway} {self.resolution}px t={times}{layers}{more}{' + filters' * self.joined}"
+        beside = f" + {self.filters:g} filters" if self.filters else ""
+        return f"{self.model} {self.pathway} {self.resolution}px t={times}{layers}{more}{beside}"
 
 
 def variants() -> Iterator[Variant]:
     """All that is compared: one option at a time from the first line of each model."""
+    yield Variant("filters", "what")
     for model in ("trained", "random"):
         for pathway in ("what", "where", "both"):
             yield Variant(model, pathway)
-    yield Variant("filters", "what")
+    for pathway in ("what", "where", "both"):
+        for weight in (0.5, 1.0, 2.0):
+            yield Variant("trained", pathway, filters=weight)
     for pathway in ("what", "where"):
-        for timesteps in ((5,), (100,), (200,), (400,), (5, 50, 100, 200)):
+        for timesteps in ((0,), (20,), (50,), (200,), (5, 50)):
             yield Variant("trained", pathway, timesteps=timesteps)
-        for resolution in (256, 384, 768, 1024):
+        for resolution in (384, 768):
             yield Variant("trained", pathway, resolution=resolution)
-        for layers in (("*_blocks.1.*", "up_blocks.2.*"), ("up_blocks.*",), ("down_blocks.*",), ("up_blocks.2.*",)):
+        for layers in (("up_blocks.2.*", "down_blocks.1.*"), ("up_blocks.*",), ("down_blocks.*",)):
             yield Variant("trained", pathway, layers=layers)
         yield Variant("trained", pathway, options={"normalization": "none"})
-        yield Variant("trained", pathway, joined=True)
     yield Variant("trained", "what", options={"kernel": "exp"})
-    yield Variant("trained", "both", joined=True)
 
 
 def ward(embedding: Any, truth: Truths, shape: tuple[int, int]) -> Sweep:
@@ -107,10 +111,10 @@ class Runner:
         import napari_what_where as ww
 
         activations = self._activations(variant)
-        if variant.joined:
-            # Filters have no queries: their values join either pathway as a layer of its own kind.
-            activations = activations + self._activations(Variant("filters", "what"))
-        return ww.spectral_embedding(joined(activations, variant.pathway, variant.options), count=16)
+        if variant.filters:
+            beside = self._activations(Variant("filters", "what"))
+            activations = activations + [replace(each, weight=variant.filters, stands_in=True) for each in beside]
+        return ww.spectral_embedding(ww.joint_affinity(activations, variant.pathway, **variant.options), count=16)
 
     def _activations(self, variant: Variant) -> list[Any]:
         import napari_what_where as ww
@@ -120,36 +124,14 @@ class Runner:
             if variant.model == "filters":
                 backbone = ww.load_backbone("filters")
             else:
-                backbone = ww.load_backbone(
-                    str(self.folders[variant.model]),
+                backbone = network_of(
+                    self.folders[variant.model],
                     resolution=variant.resolution,
                     timesteps=variant.timesteps,
                     layers=variant.layers,
                 )
             self._shared[key] = list(backbone.extract(self.image))
         return self._shared[key]
-
-
-def joined(activations: list[Any], pathway: str, options: dict[str, Any]) -> Any:
-    """The joint operator; layers without queries join as values, whatever the pathway."""
-    import torch
-
-    from napari_what_where.affinity.attention import AttentionAffinity
-    from napari_what_where.affinity.collapse import SumsByGrid
-    from napari_what_where.affinity.cosine import CosineAffinity
-    from napari_what_where.affinity.joint import JointAffinity, joint_affinity
-
-    with_queries = [each for each in activations if each.query is not None]
-    if len(with_queries) in (0, len(activations)):
-        return joint_affinity(activations, pathway=pathway, **options)
-    sums = SumsByGrid(normalized=True, form="auto", collapse=True)
-    device = torch.device("cpu")
-    for each in activations:
-        if pathway in ("where", "both") and each.query is not None:
-            sums.add(AttentionAffinity.of(each, device))
-        if pathway in ("what", "both") or each.query is None:
-            sums.add(CosineAffinity.of(each, device))
-    return JointAffinity(sums.terms(), tuple(each.name for each in activations))
 
 
 def measure(
@@ -188,6 +170,14 @@ def compare(first: np.ndarray, second: np.ndarray, draws: int = 2000) -> dict[st
     return {"difference": optimum(first).ods - optimum(second).ods, "low": float(low), "high": float(high)}
 
 
+def network_of(folder: Path, **options: Any) -> Any:
+    """The network in a folder as the built-in model is run, without the filters."""
+    from napari_what_where.activations.networks.built_in import BuiltIn
+    from napari_what_where.activations.registry import backbone_info
+
+    return BuiltIn(backbone_info("built-in"), folder, "UNet2DModel", filters=False, **options)
+
+
 def write_random(folder: Path) -> Path:
     """The same network before training."""
     from training.export import write_model
@@ -204,13 +194,13 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--images", type=int)
     parser.add_argument("--split", default="val")
-    parser.add_argument("--only", default="", help="only the variants with this in their name")
+    parser.add_argument("--only", nargs="+", default=[""], help="only the variants with one of these in their name")
     parser.add_argument("--tree", action="store_true", help="score the product's region tree as well")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     names = sorted(path.stem for path in (options.folder / "data" / "images" / options.split).glob("*.jpg"))
     names = names[: options.images]
-    chosen = [variant for variant in variants() if options.only in str(variant)]
+    chosen = [variant for variant in variants() if any(each in str(variant) for each in options.only)]
     with tempfile.TemporaryDirectory() as temporary:
         runner = Runner({"trained": options.model, "random": write_random(Path(temporary) / "random")})
         sweeps = measure(options.folder, options.split, names, runner, chosen, options.tree)

@@ -35,7 +35,7 @@ from tqdm import tqdm
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
-from built_in import write_random  # noqa: E402
+from built_in import network_of, write_random  # noqa: E402
 from environment import describe_environment  # noqa: E402
 
 from napari_what_where.activations.types import TokenActivations  # noqa: E402
@@ -85,8 +85,6 @@ def activations_of(
     source: str, folder: Path | None, scenes: list[Scene], timestep: int
 ) -> dict[str, list[TokenActivations]]:
     """Of each network layer, those of every image. Raw pixels are one layer, without queries."""
-    import napari_what_where as ww
-
     layers = defaultdict(list)
     if folder is None:
         for scene in scenes:
@@ -96,7 +94,7 @@ def activations_of(
                 TokenActivations(name="pixels", grid=(SIDE // TOKEN,) * 2, query=None, key=None, value=values)
             )
         return dict(layers)
-    backbone = ww.load_backbone(str(folder), resolution=SIDE, timesteps=(timestep,))
+    backbone = network_of(folder, resolution=SIDE, timesteps=(timestep,))
     for scene in scenes:
         for each in backbone.extract(scene.image):
             layers[each.name].append(each)

@@ -17,15 +17,20 @@ SIZES: dict[str, dict[str, Any]] = {
 
 
 def new_model(size: str = "base", seed: int = 0) -> Any:
-    """A ``UNet2DModel`` with random weights, decided by the seed; torch's own generator is left as it was."""
+    """A ``UNet2DModel`` with random weights, decided by the seed; torch's own generator is left as it was.
+
+    Its convolutions repeat the border, as they do where the model is used; that is not part of its configuration.
+    """
     import torch
     from diffusers.models.unets.unet_2d import UNet2DModel
+
+    from napari_what_where.activations.networks.built_in import repeat_borders
 
     options = SIZES[size]
     attends = [False, *[True] * (len(options["block_out_channels"]) - 1)]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return UNet2DModel(
+        model = UNet2DModel(
             in_channels=3 * CELL**2,
             out_channels=3 * CELL**2,
             layers_per_block=1,
@@ -33,6 +38,7 @@ def new_model(size: str = "base", seed: int = 0) -> Any:
             up_block_types=tuple("AttnUpBlock2D" if attention else "UpBlock2D" for attention in reversed(attends)),
             **options,
         )
+    return repeat_borders(model)
 
 
 def new_scheduler() -> Any:

@@ -7,6 +7,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from napari_what_where.activations.backbone import BackboneInfo
 from napari_what_where.activations.catalogue import BUILT_IN_TIMESTEP
 from napari_what_where.activations.filters import FiltersBackbone
@@ -54,6 +56,9 @@ class BuiltIn(UnconditionalUNet):
         )
         self.filters = FiltersBackbone() if filters else None
 
+    def load(self) -> torch.nn.Module:
+        return repeat_borders(super().load())
+
     @property
     def keepable(self) -> bool:
         """No: it takes no longer to run than to read."""
@@ -96,6 +101,18 @@ class BuiltIn(UnconditionalUNet):
         super().visit_plane(checked, plane, receive, scale=scale, report=parts.network)
         if self.filters is not None:
             self.filters.visit_plane(checked, plane, _standing_in(receive), scale=scale, report=parts.filters)
+
+
+def repeat_borders(network: torch.nn.Module) -> torch.nn.Module:
+    """Let convolutions see the outermost pixels repeated around the picture, in place; returns the network.
+
+    Of zeros around it a network learns where the border is (Islam, Jia & Bruce, ICLR 2020), and then its eigenvectors
+    show a frame. Reflection would do as well, but not for maps of a single pixel.
+    """
+    for each in network.modules():
+        if isinstance(each, torch.nn.Conv2d) and each.padding != (0, 0):
+            each.padding_mode = "replicate"
+    return network
 
 
 def _standing_in(receive: Callable[[TokenActivations], None]) -> Callable[[TokenActivations], None]:
