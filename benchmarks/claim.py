@@ -10,9 +10,9 @@ not trained on, in which classes recur. The graph runs over the tokens of all im
   keys, heads merged), similarities ≤ 0.1 dropped, symmetrised.
 - "full": (1 + cosine) / 2 of centred values; or softmax attention over the tokens of all images.
 
-Either is divided by its degrees. How much its leading eigenvectors tell of a token is read from the tokens of *other*
-images that are nearest in their coordinates: R², of the variance that there is, of the class (one-hot) and of the
-position (row and column) that the nearest ten predict by their mean. Beside it k-means into as many clusters as there
+Either is divided by its degrees. How much its leading eigenvectors tell of a token is read from *other* images: of
+each the token that is nearest in their coordinates, and of these the nearest ten. R²: of the variance that there is, of
+the class (one-hot) and of the position (row and column), the part that their mean predicts; about -0.1 by chance. Beside it k-means into as many clusters as there
 are classes, compared with the classes; and within each image into as many as there are objects, with the objects: ARI.
 The same for the network without training, and for raw pixels. Intervals: bootstrap over collections.
 """
@@ -180,14 +180,21 @@ def scores(vectors: np.ndarray, truth: Collection) -> dict[str, float]:
 
 
 def nearest_elsewhere(vectors: np.ndarray, image: np.ndarray, count: int = 10) -> np.ndarray:
-    """(tokens, count): the nearest tokens of other images."""
-    from sklearn.neighbors import NearestNeighbors
+    """(tokens, count): of each other image the nearest token, and of these the nearest.
 
-    near = np.empty((len(vectors), count), np.int64)
-    for number in np.unique(image):
+    One an image, as tokens that coarse network layers do not tell apart would otherwise all be of one.
+    """
+    from scipy.spatial import KDTree
+
+    numbers = np.unique(image)
+    distance = np.full((len(vectors), len(numbers)), np.inf)
+    nearest = np.zeros((len(vectors), len(numbers)), np.int64)
+    for column, number in enumerate(numbers):
         here, others = np.flatnonzero(image == number), np.flatnonzero(image != number)
-        near[here] = others[NearestNeighbors(n_neighbors=count).fit(vectors[others]).kneighbors(vectors[here])[1]]
-    return near
+        distance[others, column], found = KDTree(vectors[here]).query(vectors[others])
+        nearest[others, column] = here[found]
+    best = np.argsort(distance, axis=1)[:, : min(count, len(numbers) - 1)]
+    return np.take_along_axis(nearest, best, axis=1)
 
 
 def explained(near: np.ndarray, target: np.ndarray) -> float:
