@@ -12,8 +12,9 @@ not trained on, in which classes recur. The graph runs over the tokens of all im
 
 Either is divided by its degrees. How much its leading eigenvectors tell of a token is read from *other* images: of
 each the token that is nearest in their coordinates, and of these the nearest ten. R²: of the variance that there is, of
-the class (one-hot) and of the position (row and column), the part that their mean predicts; about -0.1 by chance. Beside it k-means into as many clusters as there
-are classes, compared with the classes; and within each image into as many as there are objects, with the objects: ARI.
+the class (one-hot) and of the position (row and column), the part that their mean predicts; about -0.1 by chance.
+Beside it k-means into as many clusters as there are classes, compared with the classes; and within each image into as
+many as there are objects, with the objects: ARI.
 The same for the network without training, and for raw pixels. Intervals: bootstrap over collections.
 """
 
