@@ -4,7 +4,9 @@
 
 The seed's headline (Zhang, Yunis & Maire, CVPR 2024): *across a collection*, eigenvectors of key-query affinity tell
 the place in the image, those of value affinity the category. Here collections are generated scenes that the model was
-not trained on, in which classes recur. The graph runs over the tokens of all images of a collection, in two kinds:
+not trained on, in which classes recur: dead leaves; such with other colours in every image, so that texture and shape
+alone tell the class; and places with a sky and a ground, where things are where they belong. The graph runs over the
+tokens of all images of a collection, in two kinds:
 
 - "neighbours", the paper's: 50 nearest within the image and 50 in the others by cosine (of values; or of queries with
   keys, heads merged), similarities ≤ 0.1 dropped, symmetrised.
@@ -45,6 +47,7 @@ from training.scenes import Scene, make_scene  # noqa: E402
 
 TOKEN, SIDE, CLASSES, VECTORS, NEIGHBOURS, LEAST = 8, 128, 8, 20, 50, 0.1
 TIMESTEPS = (50, 200)
+RECOLOURED = "recoloured leaves"
 MEASURES = ("class", "position", "class ARI", "object ARI")
 
 
@@ -63,7 +66,11 @@ def make_collection(seed: int, images: int, kind: str) -> Collection:
     """Scenes of eight classes of the world that the training knew; it saw none of the scenes."""
     only = np.random.default_rng(seed).choice(WORLD.thing_classes, CLASSES, replace=False)
     world = replace(WORLD, only=tuple(sorted(int(each) for each in only)))
-    made = [make_scene([HELD_OUT, seed, n], size=(SIDE, SIDE), kind=kind, world=world) for n in range(images)]
+    drawn = "leaves" if kind == RECOLOURED else kind
+    made = [make_scene([HELD_OUT, seed, n], size=(SIDE, SIDE), kind=drawn, world=world) for n in range(images)]
+    if kind == RECOLOURED:
+        rng = np.random.default_rng([seed, 1])
+        made = [replace(scene, image=recoloured(scene.image, rng)) for scene in made]
     grid = SIDE // TOKEN
     rows, columns = np.indices((grid, grid)).reshape(2, -1) / (grid - 1)
     return Collection(
@@ -73,6 +80,12 @@ def make_collection(seed: int, images: int, kind: str) -> Collection:
         np.concatenate([majority(scene.labels) for scene in made]),
         np.tile(np.stack([rows, columns], axis=1), (images, 1)),
     )
+
+
+def recoloured(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Colours that say nothing of the class across images: channels in any order, light and dark in either."""
+    image = image[..., rng.permutation(3)]
+    return 255 - image if rng.random() < 0.5 else image
 
 
 def majority(labels: np.ndarray) -> np.ndarray:
@@ -250,7 +263,7 @@ def main() -> None:
     gathered: dict[str, Any] = defaultdict(lambda: defaultdict(list))
     with tempfile.TemporaryDirectory() as temporary:
         folders = {"trained": options.model, "random": write_random(Path(temporary) / "random"), "pixels": None}
-        for kind in ("leaves", "landscape"):
+        for kind in ("leaves", RECOLOURED, "landscape"):
             for number in tqdm(range(options.collections), desc=kind):
                 for case, measured in cases(folders, make_collection(number, options.images, kind)):
                     for measure, value in measured.items():
