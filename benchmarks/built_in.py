@@ -1,6 +1,6 @@
 """The built-in model on BSDS500: which of its options segment best, and what the training is worth.
 
-    python -m benchmarks.built_in BSDS500 MODEL [--images 20] [--only TEXT] [--tree] [--json result.json]
+    python -m benchmarks.built_in BSDS500 MODEL [--study options] [--images 50] [--tree] [--json FILE]
 
 MODEL is a folder that ``training.export`` wrote. Beside it runs the same network with random weights, in the same run.
 Each variant is scored by its eigenvectors alone: Ward's tree with grid connectivity on their coordinates, tokens
@@ -33,6 +33,9 @@ from napari_what_where.evaluation.hierarchies import COUNTS, from_tree  # noqa: 
 from napari_what_where.evaluation.measures import Truths, contingency, group, score, truths  # noqa: E402
 from napari_what_where.evaluation.summary import optimum  # noqa: E402
 
+FINEST = ("down_blocks.1.*", "up_blocks.2.*")
+"""Network layers with tokens of 8 pixels."""
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -58,24 +61,33 @@ class Variant:
         return f"{self.model} {self.pathway} {self.resolution}px t={times}{layers}{more}{beside}"
 
 
-def variants() -> Iterator[Variant]:
-    """All that is compared: one option at a time from the first line of each model."""
+def main_variants() -> Iterator[Variant]:
+    """What the training is worth: the network alone and beside the filters, trained and not."""
     yield Variant("filters", "what")
-    for model in ("trained", "random"):
-        for pathway in ("what", "where", "both"):
-            yield Variant(model, pathway)
-    for pathway in ("what", "where", "both"):
-        for weight in (0.5, 1.0, 2.0):
-            yield Variant("trained", pathway, filters=weight)
+    for filters in (0.0, 1.0):
+        for model in ("trained", "random"):
+            for pathway in ("what", "where", "both"):
+                yield Variant(model, pathway, filters=filters)
+
+
+def option_variants() -> Iterator[Variant]:
+    """One option at a time, beside the filters as in the product."""
     for pathway in ("what", "where"):
-        for timesteps in ((0,), (20,), (50,), (200,), (5, 50)):
-            yield Variant("trained", pathway, timesteps=timesteps)
-        for resolution in (384, 768):
-            yield Variant("trained", pathway, resolution=resolution)
-        for layers in (("up_blocks.2.*", "down_blocks.1.*"), ("up_blocks.*",), ("down_blocks.*",)):
-            yield Variant("trained", pathway, layers=layers)
-        yield Variant("trained", pathway, options={"normalization": "none"})
-    yield Variant("trained", "what", options={"kernel": "exp"})
+        usual = Variant("trained", pathway, filters=1.0)
+        yield usual
+        for filters in (0.25, 0.5, 2.0, 4.0):
+            yield replace(usual, filters=filters)
+        for timesteps in ((0,), (20,), (50,), (100,), (200,), (5, 50)):
+            yield replace(usual, timesteps=timesteps)
+        for resolution in (384, 768, 1024):
+            yield replace(usual, resolution=resolution)
+        for layers in (FINEST, ("up_blocks.*",), ("down_blocks.*",), (*FINEST, "down_blocks.2.*", "up_blocks.1.*")):
+            yield replace(usual, layers=layers)
+        yield replace(usual, options={"normalization": "none"})
+        yield replace(usual, options={"kernel": "exp"})
+
+
+VARIANTS = {"main": main_variants, "options": option_variants}
 
 
 def ward(embedding: Any, truth: Truths, shape: tuple[int, int]) -> Sweep:
@@ -194,13 +206,14 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--images", type=int)
     parser.add_argument("--split", default="val")
+    parser.add_argument("--study", choices=VARIANTS, default="main")
     parser.add_argument("--only", nargs="+", default=[""], help="only the variants with one of these in their name")
     parser.add_argument("--tree", action="store_true", help="score the product's region tree as well")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     names = sorted(path.stem for path in (options.folder / "data" / "images" / options.split).glob("*.jpg"))
     names = names[: options.images]
-    chosen = [variant for variant in variants() if any(each in str(variant) for each in options.only)]
+    chosen = [variant for variant in VARIANTS[options.study]() if any(each in str(variant) for each in options.only)]
     with tempfile.TemporaryDirectory() as temporary:
         runner = Runner({"trained": options.model, "random": write_random(Path(temporary) / "random")})
         sweeps = measure(options.folder, options.split, names, runner, chosen, options.tree)
