@@ -1,6 +1,6 @@
 """Do values say what, and queries with keys where? Across images whose classes and places are known.
 
-    python benchmarks/claim.py MODEL [--collections 6] [--images 24] [--json result.json]
+    python benchmarks/claim.py MODEL [--collections 6] [--images 16] [--json result.json]
 
 The seed's headline (Zhang, Yunis & Maire, CVPR 2024): *across a collection*, eigenvectors of key-query affinity tell
 the place in the image, those of value affinity the category. Here collections are generated scenes that the model was
@@ -17,7 +17,8 @@ each the token that is nearest in their coordinates, and of these the nearest te
 the class (one-hot) and of the position (row and column), the part that their mean predicts; about -0.1 by chance.
 Beside it k-means into as many clusters as there are classes, compared with the classes; and within each image into as
 many as there are objects, with the objects: ARI.
-The same for the network without training, and for raw pixels. Intervals: bootstrap over collections.
+The same for the network without training, for it with zeros around the picture, and for raw pixels. Intervals:
+bootstrap over collections; *what* less *where* is paired.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ from training.pool import HELD_OUT, WORLD  # noqa: E402
 from training.scenes import Scene, make_scene  # noqa: E402
 
 TOKEN, SIDE, CLASSES, VECTORS, NEIGHBOURS, LEAST = 8, 128, 8, 20, 50, 0.1
-TIMESTEPS = (50, 200)
+TIMESTEPS = (5, 50, 200)
+ZEROS = "zeros around"
+"""The trained network with zeros around the picture, as most networks see it, in place of its border repeated."""
 RECOLOURED = "recoloured leaves"
 MEASURES = ("class", "position", "class ARI", "object ARI")
 
@@ -109,10 +112,19 @@ def activations_of(
             )
         return dict(layers)
     backbone = network_of(folder, resolution=SIDE, timesteps=(timestep,))
+    if source == ZEROS:
+        zeros_around(backbone.module)
     for scene in scenes:
         for each in backbone.extract(scene.image):
             layers[each.name].append(each)
     return dict(layers)
+
+
+def zeros_around(network: torch.nn.Module) -> None:
+    """Undo ``repeat_borders``."""
+    for each in network.modules():
+        if isinstance(each, torch.nn.Conv2d):
+            each.padding_mode = "zeros"
 
 
 def merged(parts: list[torch.Tensor]) -> torch.Tensor:
@@ -252,17 +264,30 @@ def interval(values: list[float]) -> dict[str, float]:
     }
 
 
+def less(gathered: dict[str, Any]) -> dict[str, Any]:
+    """*What* less *where* by collection, of every case that has both."""
+    return {
+        case.replace(" what", ""): {
+            measure: interval([a - b for a, b in zip(each[measure], gathered[other][measure], strict=True)])
+            for measure in each
+        }
+        for case, each in gathered.items()
+        if " what" in case and (other := case.replace(" what", " where")) in gathered
+    }
+
+
 def main() -> None:
     """Parse the command line, run, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="folder that training.export wrote")
     parser.add_argument("--collections", type=int, default=6)
-    parser.add_argument("--images", type=int, default=24)
+    parser.add_argument("--images", type=int, default=16)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     gathered: dict[str, Any] = defaultdict(lambda: defaultdict(list))
     with tempfile.TemporaryDirectory() as temporary:
-        folders = {"trained": options.model, "random": write_random(Path(temporary) / "random"), "pixels": None}
+        folders = {"trained": options.model, ZEROS: options.model, "pixels": None}
+        folders["random"] = write_random(Path(temporary) / "random")
         for kind in ("leaves", RECOLOURED, "landscape"):
             for number in tqdm(range(options.collections), desc=kind):
                 for case, measured in cases(folders, make_collection(number, options.images, kind)):
@@ -273,7 +298,10 @@ def main() -> None:
         print(f"{case:70} " + "  ".join(f"{name} {each[name]['mean']:.3f}" for name in MEASURES))
     if options.json:
         options.json.write_text(
-            json.dumps({"results": results, "environment": describe_environment()}, indent=2) + "\n"
+            json.dumps(
+                {"results": results, "what less where": less(gathered), "environment": describe_environment()}, indent=2
+            )
+            + "\n"
         )
 
 

@@ -432,13 +432,15 @@ BUILT_IN = ModelRow(
     token=8,
     gigaflops_512=49,
     gigaflops_1024=448,
-    description="Small diffusion model of our own, trained on procedural images, beside the filters",
+    description="Small diffusion model of our own, joined with the filters; comes with the package",
     files=(),
 )
 """The model that comes with the package. Its tokens are the network's; those of the filters beside it are finer."""
 
+DIFFUSION_TIMESTEP = 50
+"""Of diffusion models, where none is given: little noise, so that fine structure is there to be seen."""
 BUILT_IN_TIMESTEP = 5
-"""Hardly any noise: what segments photographs best, see ``benchmarks/built_in.py``."""
+"""Of the built-in one: chosen on photographs, see docs/built-in.md."""
 
 CATALOGUE: dict[str, ModelRow] = {row.name: row for row in _ROWS}
 """The rows by name, in the order in which they are listed."""

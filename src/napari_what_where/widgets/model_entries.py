@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_what_where.activations.catalogue import BUILT_IN_TIMESTEP, CATALOGUE
+from napari_what_where.activations.catalogue import BUILT_IN_TIMESTEP, CATALOGUE, DIFFUSION_TIMESTEP
 from napari_what_where.activations.hub import cache_folder, find_on_disk
 from napari_what_where.activations.hub.types import bytes_in_words, check_repo
 from napari_what_where.activations.networks.families import FAMILIES, class_of_folder
@@ -47,7 +47,7 @@ class Entry:
     revision: str | None = None
     files: tuple[str, ...] | None = None
     resolution: int | None = None
-    timestep: int = 50
+    timestep: int = DIFFUSION_TIMESTEP
 
     @property
     def ready(self) -> bool:
@@ -119,7 +119,7 @@ def _of_package(name: str) -> Entry:
         _options_of(row.class_name, texts=False) if row else (),
         row.class_name if row else "",
         resolution=row.resolution if row else None,
-        timestep=BUILT_IN_TIMESTEP,
+        timestep=BUILT_IN_TIMESTEP if row else DIFFUSION_TIMESTEP,
     )
 
 

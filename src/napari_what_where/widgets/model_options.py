@@ -128,8 +128,7 @@ def _parse_timesteps(text: str) -> list[int]:
     parts = [part for part in re.split(r"[,;\s]+", text) if part]
     if not all(re.fullmatch(r"\d{1,3}", part) for part in parts):
         raise ValueError(f"Timesteps are {text!r}; expected whole numbers in 0…999, such as 50 or 50, 150, 250.")
-    steps = [int(part) for part in parts]
-    return steps
+    return [int(part) for part in parts]
 
 
 def _changes(field: Any) -> Any:

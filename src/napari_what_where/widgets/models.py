@@ -137,7 +137,7 @@ class Models(QObject):
         place = repo_folder(entry.repo) if entry.repo else entry.name
         remedy = f"Delete {place} and copy it there again"
         if entry.repo:
-            remedy = f"Delete {place} then press Download"
+            remedy = f"Delete {place}, then press Download"
         elif entry.name == BUILT_IN.name:
             remedy = "Install napari-what-where again"
         said = f"A file with the weights of {entry.label} is damaged. {remedy}. No layer was changed."

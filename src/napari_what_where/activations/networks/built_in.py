@@ -79,12 +79,7 @@ class BuiltIn(UnconditionalUNet):
         scale: PerceptualScale | None = None,
         report: Report = ignore_progress,
     ) -> None:
-        checked = check_image(image)
-        scale = scale or PerceptualScale.fit([checked])
-        parts = _TwoParts(report, FILTERS_STEPS if self.filters else 0)
-        super().visit(checked, receive, scale=scale, report=parts.network)
-        if self.filters is not None:
-            self.filters.visit(checked, _standing_in(receive), scale=scale, report=parts.filters)
+        self._network_then_filters(image, None, receive, scale, report)
 
     def visit_plane(
         self,
@@ -95,12 +90,23 @@ class BuiltIn(UnconditionalUNet):
         scale: PerceptualScale | None = None,
         report: Report = ignore_progress,
     ) -> None:
+        self._network_then_filters(image, plane, receive, scale, report)
+
+    def _network_then_filters(
+        self,
+        image: Any,
+        plane: WorkingPlane | None,
+        receive: Callable[[TokenActivations], None],
+        scale: PerceptualScale | None,
+        report: Report,
+    ) -> None:
         checked = check_image(image)
         scale = scale or PerceptualScale.fit([checked])
         parts = _TwoParts(report, FILTERS_STEPS if self.filters else 0)
-        super().visit_plane(checked, plane, receive, scale=scale, report=parts.network)
+        resolution = self.resolution if plane is None else self._resolution_of(plane)
+        self._visit(checked, resolution, receive, scale, parts.network)
         if self.filters is not None:
-            self.filters.visit_plane(checked, plane, _standing_in(receive), scale=scale, report=parts.filters)
+            self.filters.view(checked, _standing_in(receive), scale=scale, plane=plane, report=parts.filters)
 
 
 def repeat_borders(network: torch.nn.Module) -> torch.nn.Module:

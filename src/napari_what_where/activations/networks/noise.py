@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
+from napari_what_where.activations.catalogue import DIFFUSION_TIMESTEP
+
 TIMESTEPS = 1000
 """That models are trained with; timestep 0 has the least noise."""
-DEFAULT_TIMESTEPS = (50,)
 BETAS = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "rescale_betas_zero_snr")
 """What a scheduler's configuration says about the noise; the rest is about sampling."""
 
@@ -34,7 +35,7 @@ def checked_timesteps(given: Any) -> tuple[int, ...]:
     """One timestep or several, each once, in their order; the default for None. ``ValueError`` for anything else."""
     import numpy as np
 
-    listed = DEFAULT_TIMESTEPS if given is None else tuple(given) if isinstance(given, Iterable) else (given,)
+    listed = (DIFFUSION_TIMESTEP,) if given is None else tuple(given) if isinstance(given, Iterable) else (given,)
     whole = all(isinstance(each, int | np.integer) and not isinstance(each, bool) for each in listed)
     if not whole or not listed or not all(0 <= each < TIMESTEPS for each in listed):
         raise ValueError(
