@@ -199,6 +199,30 @@ def write_random(folder: Path) -> Path:
     return folder
 
 
+def markdown(record: dict[str, Any]) -> str:
+    """Every variant by its eigenvectors alone, and in the region tree where that was measured."""
+    results, tree = record["results"], ", region tree"
+    trees = any(name.endswith(tree) for name in results)
+    names = [name for name in results if not name.endswith(tree)]
+    best = max(results[name]["covering_ods"] for name in names)
+    lines = [
+        "| variant | ODS | OIS |" + (" region tree ODS | OIS |" if trees else ""),
+        "|---|" + "---|" * (4 if trees else 2),
+    ]
+    for name in names:
+        each = [results[name], *([results[name + tree]] if trees else [])]
+        cells = [f"{one['covering_ods']:.3f} | {one['covering_ois']:.3f}" for one in each]
+        bold = "**" if results[name]["covering_ods"] == best else ""
+        lines.append(f"| {bold}{name}{bold} | " + " | ".join(cells) + " |")
+    if record["differences"]:
+        lines += ["", "| difference of covering ODS | mean | 95 % interval |", "|---|---|---|"]
+        lines += [
+            f"| {name} | {each['difference']:+.3f} | {each['low']:+.3f} … {each['high']:+.3f} |"
+            for name, each in record["differences"].items()
+        ]
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Parse the command line, run, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -276,6 +276,35 @@ def less(gathered: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def markdown(record: dict[str, Any]) -> str:
+    """By world: sources, timesteps and kinds of graph jointly, *what* and *where* side by side; then layer by layer."""
+    results = record["results"]
+    joint, alone = ([case for case in results if ("attentions" in case) == single] for single in (False, True))
+    return "\n\n".join(_table(record, cases) for cases in (joint, alone))
+
+
+def _table(record: dict[str, Any], cases: list[str]) -> str:
+    lines = [
+        "| world: source | " + " | ".join(f"{measure}: what | where | less" for measure in MEASURES) + " |",
+        "|---|" + "---|" * (3 * len(MEASURES)),
+    ]
+    for case in cases:
+        if " where" in case:
+            continue
+        other, both = case.replace(" what", " where"), case.replace(" what", "")
+        cells = []
+        for measure in MEASURES:
+            values = [
+                f"{record['results'][name][measure]['mean']:.2f}" if name in record["results"] else ""
+                for name in (case, other)
+            ]
+            difference = record["what less where"].get(both, {}).get(measure)
+            told = f"{difference['low']:+.2f} … {difference['high']:+.2f}" if difference else ""
+            cells += [*values, told]
+        lines.append(f"| {both if other in record['results'] else case} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Parse the command line, run, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
