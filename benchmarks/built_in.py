@@ -52,11 +52,11 @@ class Variant:
     options: dict[str, Any] = field(default_factory=dict, hash=False)
 
     def __str__(self) -> str:
+        more = "".join(f" {name}={value}" for name, value in self.options.items())
         if self.model == "filters":
-            return "filters"
+            return f"filters{more}"
         times = "+".join(map(str, self.timesteps))
         layers = "" if self.layers is None else f" {','.join(self.layers)}"
-        more = "".join(f" {name}={value}" for name, value in self.options.items())
         beside = f" + {self.filters:g} filters" if self.filters else ""
         return f"{self.model} {self.pathway} {self.resolution}px t={times}{layers}{more}{beside}"
 
@@ -87,7 +87,16 @@ def option_variants() -> Iterator[Variant]:
         yield replace(usual, options={"kernel": "exp"})
 
 
-VARIANTS = {"main": main_variants, "options": option_variants}
+def finalist_variants() -> Iterator[Variant]:
+    """What did best of the options, beside what is usual."""
+    for options in ({}, {"kernel": "exp"}):
+        yield Variant("filters", "what", options=options)
+        for pathway in ("what", "where", "both"):
+            yield Variant("trained", pathway, filters=1.0, options=options)
+    yield Variant("trained", "where", resolution=1024, filters=1.0)
+
+
+VARIANTS = {"main": main_variants, "options": option_variants, "finalists": finalist_variants}
 
 
 def ward(embedding: Any, truth: Truths, shape: tuple[int, int]) -> Sweep:

@@ -1,12 +1,13 @@
 """Draw what docs/built-in.md shows of the built-in model, from its own files and the package's samples.
 
 Usage: ``python scripts/make_model_figures.py [FOLDER [FIGURE …]]`` (default docs/images, all of "curve", "scenes",
-"samples", "sheet"). No image from elsewhere is needed: photographs are scikit-image's.
+"samples", "sheet", "claim"). No image from elsewhere is needed: photographs are scikit-image's.
 """
 
 from __future__ import annotations
 
 import csv
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ mpl.use("Agg")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 sys.path[:0] = [str(Path(__file__).parents[1])]
 
+CLAIM = Path(__file__).parents[1] / "docs" / "benchmarks" / "claim.json"
 IMAGES = ("coffee", "chelsea", "astronaut", "camera", "rocket", "coins", "immunohistochemistry", "cell")
 """Six photographs and two micrographs of ``skimage.data``."""
 
@@ -109,7 +111,57 @@ def sheet(path: Path) -> None:
     figure.savefig(path, dpi=80)
 
 
-FIGURES: dict[str, Callable[[Path], None]] = {"curve": curve, "scenes": scenes, "samples": samples, "sheet": sheet}
+def claim(path: Path) -> None:
+    """What values, and what queries with keys, tell across images: as ``benchmarks/claim.py`` measured it."""
+    results = json.loads(CLAIM.read_text())["results"]
+    worlds = list(dict.fromkeys(case.partition(": ")[0] for case in results))
+    measures = list(next(iter(results.values())))
+    sources = ["trained t=5", "trained t=50", "trained t=200", "zeros around t=5", "random t=5", "pixels t=5"]
+    figure, all_axes = plt.subplots(
+        len(worlds), len(measures), figsize=(14, 3 * len(worlds)), layout="constrained", sharex=True, sharey="col"
+    )
+    for world, row in zip(worlds, all_axes, strict=True):
+        for measure, axes in zip(measures, row, strict=True):
+            for shift, (pathway, colour) in zip((-0.3, 0.1), (("what", "C1"), ("where", "C0")), strict=True):
+                for further, kind, alpha in ((0, "neighbours", 1.0), (0.2, "full", 0.5)):
+                    cases = [f"{world}: {source} {kind} {pathway}" for source in sources]
+                    shown = [(x, results[case][measure]) for x, case in enumerate(cases) if case in results]
+                    height = [each["mean"] for _, each in shown]
+                    error = [
+                        [y - each["low"] for y, (_, each) in zip(height, shown, strict=True)],
+                        [each["high"] - y for y, (_, each) in zip(height, shown, strict=True)],
+                    ]
+                    axes.bar(
+                        [x + shift + further for x, _ in shown],
+                        height,
+                        0.2,
+                        yerr=error,
+                        color=colour,
+                        alpha=alpha,
+                        label=f"{pathway}, {kind}",
+                        error_kw={"elinewidth": 0.8},
+                    )
+            axes.axhline(0, color="0.5", linewidth=0.6)
+            axes.set_xticks(
+                range(len(sources)),
+                [source.removesuffix(" t=5") if "trained" not in source else source for source in sources],
+                rotation=40,
+                ha="right",
+            )
+            if world == worlds[0]:
+                axes.set_title(measure if "ARI" in measure else f"{measure}, R²")
+        row[0].set_ylabel(world)
+    all_axes[0, -1].legend(frameon=False, fontsize=8)
+    figure.savefig(path, dpi=80)
+
+
+FIGURES: dict[str, Callable[[Path], None]] = {
+    "curve": curve,
+    "scenes": scenes,
+    "samples": samples,
+    "sheet": sheet,
+    "claim": claim,
+}
 
 
 def main() -> None:
