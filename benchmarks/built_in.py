@@ -191,6 +191,18 @@ def compare(first: np.ndarray, second: np.ndarray, draws: int = 2000) -> dict[st
     return {"difference": optimum(first).ods - optimum(second).ods, "low": float(low), "high": float(high)}
 
 
+def compared(names: list[str]) -> Iterator[tuple[str, str]]:
+    """Pairs of names: trained and random, joined and either part, and the pathways of what is joined."""
+    for first in names:
+        rivals = [first.replace("trained", "random"), first.replace(" + 1 filters", "")]
+        if " + 1 filters" in first and first.startswith("trained"):
+            rivals += ["filters, region tree" if first.endswith("region tree") else "filters"]
+            rivals += [first.replace(" both ", f" {pathway} ") for pathway in ("what", "where")]
+        for second in rivals:
+            if second != first and second in names:
+                yield first, second
+
+
 def network_of(folder: Path, **options: Any) -> Any:
     """The network in a folder as the built-in model is run, without the filters."""
     from napari_what_where.activations.networks.built_in import BuiltIn
@@ -257,8 +269,7 @@ def main() -> None:
         print(f"{name:60} {best.ods:.3f} {best.ois:.3f}")
     differences = {
         f"{first} against {second}": compare(covering(sweeps[first]), covering(sweeps[second]))
-        for first in sweeps
-        if (second := first.replace("trained", "random")) != first and second in sweeps
+        for first, second in compared(list(sweeps))
     }
     for name, each in differences.items():
         print(f"{name}: {each['difference']:+.3f} [{each['low']:+.3f}, {each['high']:+.3f}]")

@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import built_in
 import capture
+import claim
 import discretisation
 import estimates
 import gradient
@@ -162,6 +164,34 @@ cases; large colour planes, 8192², objects on large planes and stacks were not 
 
 {estimates_environment}
 
+## The built-in model
+
+`python benchmarks/built_in.py BSDS500 MODEL --tree`: the 100 validation images. Each variant by its eigenvectors alone
+(Ward's tree with grid connectivity on their coordinates, cut by number) and in the region tree, which weighs the
+image's colours and edges, too. Covering. "random": the same network before training. "+ 1 filters": with the layers of
+`filters` in the same operator, each weighing as much as one of the network. Intervals: paired bootstrap over images.
+
+{built_in}
+
+{built_in_environment}
+
+`--study options --images 50`: one option at a time, beside the filters, eigenvectors alone, on the first 50 of them.
+
+{built_in_options}
+
+`--study finalists --images 50 --tree`: what did best of these, also with `filters` alone, and in the region tree.
+
+{built_in_finalists}
+
+## What values, and queries with keys, tell across images
+
+`python benchmarks/claim.py MODEL`: 6 collections of 16 generated images in each of three worlds; what is measured is
+said in the file. "less": 95 % interval of *what* less *where*, paired bootstrap over collections.
+
+{claim}
+
+{claim_environment}
+
 ## What is captured of pretrained models
 
 `python benchmarks/capture.py`: differences are the largest, relative to the largest number; float32 rounds at 6e-8. No
@@ -218,6 +248,10 @@ def main() -> None:
         "large": ("large", large.markdown),
         "large_window": ("large_window", lambda record: rows_table(record, "large images in the window")),
         "estimates": ("estimates", lambda record: estimates.markdown(record["rows"])),
+        "built_in": ("built_in", built_in.markdown),
+        "built_in_options": ("built_in_options", built_in.markdown),
+        "built_in_finalists": ("built_in_finalists", built_in.markdown),
+        "claim": ("claim", claim.markdown),
         "capture": ("capture", capture.markdown),
         "networks": ("networks", lambda record: networks.markdown(record["rows"])),
         "kills": ("kills", lambda record: rows_table(record, "200 kills each")),
