@@ -35,6 +35,10 @@ def nan(grey):
     return grey
 
 
+MODELS = pytest.mark.parametrize("model", ["filters", "built-in"])
+
+
+@MODELS
 @pytest.mark.parametrize(
     ("make", "told"),
     [
@@ -44,7 +48,8 @@ def nan(grey):
     ],
     ids=["nan", "inf", "one pixel"],
 )
-def test_bad_pixels_are_refused_in_words(driver, picture, make, told):
+def test_bad_pixels_are_refused_in_words(driver, picture, make, told, model):
+    driver.panel.models.choose(model)
     driver.viewer.add_image(make(picture[..., 0].astype(np.float32)), contrast_limits=(0, 255))
     states = layer_states(driver.viewer)
     driver.run()
@@ -54,6 +59,7 @@ def test_bad_pixels_are_refused_in_words(driver, picture, make, told):
     assert driver.panel.run.isEnabled()
 
 
+@MODELS
 @pytest.mark.parametrize(
     ("image", "told"),
     [
@@ -65,7 +71,8 @@ def test_bad_pixels_are_refused_in_words(driver, picture, make, told):
     ],
     ids=["constant", "3 x 900", "5 channels", "4D", "uint16"],
 )
-def test_odd_images_work_and_say_what_is_odd(driver, image, told):
+def test_odd_images_work_and_say_what_is_odd(driver, image, told, model):
+    driver.panel.models.choose(model)
     driver.viewer.add_image(image)
     driver.run()
     assert told in driver.message
@@ -93,11 +100,13 @@ def test_run_twice_at_once(driver, picture):
     assert len(driver.viewer.layers) == 4
 
 
+@MODELS
 @pytest.mark.parametrize("stage", ["activations", "affinity", "eigenvectors", "segments"])
-def test_cancel_in_each_stage(driver, picture, stage, monkeypatch, qtbot):
+def test_cancel_in_each_stage(driver, picture, stage, monkeypatch, qtbot, model):
     """The work is held in the stage until Cancel is pressed; its next report must stop it within a second."""
     from napari_what_where.widgets import task as tasks
 
+    driver.panel.models.choose(model)
     driver.viewer.add_image(picture)
     driver.run()
     states = layer_states(driver.viewer)
