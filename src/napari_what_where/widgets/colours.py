@@ -18,7 +18,7 @@ def colour_by_kind(layer: Labels) -> None:
     if "kind" not in layer.features:
         return
     colours = label_colormap(KINDS + 1, seed=0.35)
-    rows = layer.features[["index", "kind"]].to_numpy()
+    rows = layer.features[["index", "kind"]].dropna().to_numpy()
     shown = {int(label): colours.map(int(kind)) for label, kind in rows}
     # A label that was painted since is of no kind: it stands out in white.
     every: dict[Any, Any] = {None: "white", 0: "transparent", **shown}

@@ -23,6 +23,7 @@ from napari_what_where.widgets.findings import find_all_objects, other_trees
 from napari_what_where.widgets.handoff import Handoff
 from napari_what_where.widgets.keeping import Keeper
 from napari_what_where.widgets.models import Models
+from napari_what_where.widgets.open_docks import announce
 from napari_what_where.widgets.panel import Panel
 from napari_what_where.widgets.picking import CanvasPicker
 from napari_what_where.widgets.session import OBJECTS, Session, prepare
@@ -68,6 +69,7 @@ class WhatWhereDock(QWidget):
         self._timer.setInterval(_POLL_MS)
         self._timer.timeout.connect(self._show_progress)
         self._connect_panel()
+        announce(self)
 
     # Settings and layers
 

@@ -1,0 +1,158 @@
+"""Edits of planes → one step of the layer's own undo, drawn at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_what_where.widgets.refine.history import atom, bound_history
+from napari_what_where.widgets.refine.target import Plane
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+    from napari_what_where.refinement.edit import Edit
+
+_PARTLY = ("_get_update_slices", "_align_data_to_view", "_accumulate_updated_slice", "_partial_labels_refresh")
+"""What napari 0.9 draws a changed part with; where it has other names, all is drawn anew."""
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """An edit of one plane, ready to be written: ``mask`` of a box of the data, with its ``old`` and ``new`` labels."""
+
+    plane: Plane
+    key: tuple[slice, ...]
+    mask: np.ndarray
+    old: np.ndarray
+    new: np.ndarray
+
+
+def prepare(plane: Plane, edit: Edit) -> Change | None:
+    """What :func:`write` needs of an edit, made off the GUI thread where that matters; None if nothing changes.
+
+    Raises ``ValueError``, in words, for a label that the layer's type has no room for.
+    """
+    if not len(edit.flat):
+        return None
+    dtype, columns = np.dtype(plane.layer.data.dtype), plane.shape[1]
+    highest, most = int(edit.values.max()), 1 if dtype == np.bool_ else int(np.iinfo(dtype).max)
+    if highest > most:
+        raise ValueError(
+            f"A label of {highest} does not fit into {plane.layer.name!r}, whose labels go up to {most} ({dtype}); "
+            "nothing was changed. Convert it first: right click on the layer ▸ Convert data type."
+        )
+    rows, columns_of = np.divmod(edit.flat, columns)
+    top, bottom = int(rows[0]), int(rows[-1]) + 1  # flat indices ascend
+    left, right = int(columns_of.min()), int(columns_of.max()) + 1
+    mask = np.zeros((bottom - top, right - left), bool)
+    mask[rows - top, columns_of - left] = True
+    sides = {plane.axes[0]: slice(top, bottom), plane.axes[1]: slice(left, right)}
+    key = tuple(
+        sides[axis] if axis in sides else slice(step, step + 1)  # type: ignore[operator]
+        for axis, step in enumerate(plane.index)
+    )
+    old = plane.read()[top:bottom, left:right][mask]
+    return Change(plane, key, plane.block(mask), old, edit.values.astype(dtype))
+
+
+def write(layer: Labels, changes: Sequence[Change]) -> int:
+    """Write changes into the layer as one step of its undo; returns how many older steps it had no room to keep.
+
+    The layer tells of it as of a stroke of paint, once all is written. Cost: that of the changed pixels.
+    """
+    partly = all(hasattr(layer, name) for name in _PARTLY)
+    with layer.block_history():
+        for change in changes:
+            layer._save_history(atom(change.key, change.mask, change.old, change.new))
+            # Boxes and masks of boxes: what every kind of array takes.
+            box = np.asarray(layer.data[change.key])
+            box[change.mask] = change.new
+            layer.data[change.key] = box
+            if partly:
+                _draw(layer, change)
+    if not partly:
+        layer.refresh()
+    return bound_history(layer)
+
+
+def _draw(layer: Labels, change: Change) -> None:
+    """Bring what napari keeps of the plane on screen up to date, and have the changed part drawn."""
+    state = layer._slicing_state
+    places = layer._get_update_slices(change.key) if state.loaded and not layer._slice.empty else None
+    if places is None:
+        return
+    here, there = (tuple(each) for each in places)
+    image, data = layer._slice.image, layer.data
+    shared = isinstance(data, np.ndarray) and np.shares_memory(data, image.view)
+    if not shared:
+        mask, new = change.mask[here], change.new
+        if tuple(layer._slice_input.displayed) != change.plane.axes:
+            # A view that is turned, or along other axes.
+            values = np.zeros(change.mask.shape, new.dtype)
+            values[change.mask] = new
+            turned, mask = layer._align_data_to_view(values[here], mask)
+            new = turned[mask]
+        if not (isinstance(data, np.ndarray) and np.shares_memory(data, image.raw)):
+            image.raw[there][mask] = new
+        if layer.contour == 0:
+            image.view[there][mask] = layer.colormap._data_to_texture(new)
+    layer._accumulate_updated_slice(change.key)
+    layer._partial_labels_refresh()
+
+
+class _Name:
+    """The name of a label as a value of napari's history: taken there, it is set, and changes no pixel.
+
+    So a rename takes its turn among all other steps of undo and redo.
+    """
+
+    nbytes = 0
+
+    def __init__(self, layer: Labels, features: Any) -> None:
+        self._layer, self._features = layer, features
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        self._layer.features = self._features
+        return np.zeros(0, self._layer.data.dtype)
+
+
+def rename(layer: Labels, label: int, name: str) -> None:
+    """Name a label in the layer's features, as one step of its undo."""
+    before = layer.features.copy()
+    after = named(before, label, name)
+    nothing = (np.zeros(0, np.int64),) * layer.ndim
+    layer.features = after
+    with layer.block_history():
+        layer._save_history((nothing, _Name(layer, before), _Name(layer, after)))
+
+
+def named(features: Any, label: int, name: str) -> Any:
+    """Features with the name of one label set; the rows that were there stay."""
+    import pandas as pd
+
+    table = features.copy()
+    if "index" not in table:  # napari then takes the number of the row for the label
+        table.insert(0, "index", np.arange(len(table)))
+    if "name" not in table:
+        table["name"] = pd.Series([""] * len(table), dtype=object, index=table.index)
+    else:
+        table["name"] = table["name"].astype(object)
+    if not (table["index"] == label).any():
+        row = pd.DataFrame({"index": [label], "name": [name]})
+        table = row if table.empty else pd.concat([table, row], ignore_index=True)
+    else:
+        table.loc[table["index"] == label, "name"] = name
+    return table.reset_index(drop=True)
+
+
+def names_of(layer: Labels) -> dict[int, str]:
+    """The names that labels have been given."""
+    features = layer.features
+    if "index" not in features or "name" not in features:
+        return {}
+    pairs = zip(features["index"], features["name"], strict=True)
+    return {int(label): name for label, name in pairs if isinstance(name, str) and name}
