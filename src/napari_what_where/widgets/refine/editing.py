@@ -30,6 +30,13 @@ class Change:
     old: np.ndarray
     new: np.ndarray
 
+    def still_holds(self) -> bool:
+        """Whether the pixels that it changes are still as they were when it was made."""
+        try:
+            return bool(np.array_equal(np.asarray(self.plane.layer.data[self.key])[self.mask], self.old))
+        except IndexError:  # other data
+            return False
+
 
 def prepare(plane: Plane, edit: Edit) -> Change | None:
     """What :func:`write` needs of an edit, made off the GUI thread where that matters; None if nothing changes.
@@ -132,7 +139,7 @@ def rename(layer: Labels, label: int, name: str) -> None:
 
 def named(features: Any, label: int, name: str) -> Any:
     """Features with the name of one label set; the rows that were there stay."""
-    import pandas as pd
+    import pandas as pd  # type: ignore[import-untyped]
 
     table = features.copy()
     if "index" not in table:  # napari then takes the number of the row for the label

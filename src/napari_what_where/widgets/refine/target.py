@@ -101,9 +101,7 @@ def labels_layers(viewer: Any) -> list[Any]:
     """The Labels layers that can be refined, topmost first."""
     from napari.layers import Labels
 
-    return [
-        layer for layer in reversed(viewer.layers) if isinstance(layer, Labels) and HELPER not in layer.metadata
-    ]
+    return [layer for layer in reversed(viewer.layers) if isinstance(layer, Labels) and HELPER not in layer.metadata]
 
 
 def image_layers(viewer: Any) -> list[Any]:
@@ -118,7 +116,7 @@ def image_layers(viewer: Any) -> list[Any]:
 def plane_on_screen(viewer: Any, layer: Labels) -> Plane:
     """The plane of the layer that the viewer shows. Raises ``ValueError``, in words, where there is none to edit."""
     if layer.multiscale:
-        raise ValueError(f"{layer.name!r} has several resolutions, which napari cannot edit. Duplicate one level first.")
+        raise ValueError(f"{layer.name!r} has several resolutions; napari cannot edit it. Duplicate one level first.")
     if not hasattr(layer.data, "__setitem__") or type(layer.data).__module__.partition(".")[0] == "dask":
         raise ValueError(f"{layer.name!r} can only be read. Duplicate it into memory first (right click ▸ Duplicate).")
     if not layer.editable:
@@ -133,7 +131,7 @@ def plane_on_screen(viewer: Any, layer: Labels) -> Plane:
     for axis, size in enumerate(layer.data.shape):
         step = round(float(place[axis]))
         if axis not in axes and not 0 <= step < size:
-            raise ValueError(f"{layer.name!r} has nothing in the plane on screen. Move the sliders to one of its planes.")
+            raise ValueError(f"{layer.name!r} has nothing in the plane on screen. Move the sliders to it.")
         index.append(slice(None) if axis in axes else step)
     return Plane(layer, tuple(index), axes)
 

@@ -1,0 +1,164 @@
+"""Strokes in any number of labels, carried to the rest of the plane as a preview, to accept or drop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_what_where.widgets.picking import camera_of
+from napari_what_where.widgets.refine.helpers import Preview, add_helper, remove_helper
+from napari_what_where.widgets.refine.target import Plane
+from napari_what_where.widgets.refine.tools import Tool
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+    from napari_what_where.widgets.refine.dock import RefineDock
+    from napari_what_where.widgets.refine.guides import Known
+
+BRUSH = 12
+"""Pixels of the screen that the brush measures to begin with."""
+
+
+class Scribble(Tool):
+    """While it is on, there is a layer to draw on; after every stroke, and every undo of one, the preview follows."""
+
+    hint = "Draw on what belongs together, one number for each; keys of napari’s own paint brush work."
+
+    def __init__(self, dock: RefineDock) -> None:
+        super().__init__(dock)
+        self.preview = Preview(dock.viewer)
+        self.strokes: Labels | None = None
+        self.plane: Plane | None = None
+        self.background = 0
+        """The number that stands for background in the strokes."""
+        self._drawn: np.ndarray | None = None
+        self._result: np.ndarray | None = None
+        self._accepting = False
+
+    @property
+    def deciding(self) -> bool:  # type: ignore[override]
+        return self.preview.shown
+
+    def enter(self) -> bool:
+        dock = self.dock
+        plane = dock.plane()
+        if plane is None:
+            return False
+        layer = plane.layer
+        self.plane, self._drawn, self._result, self._accepting = plane, None, None, False
+        self.background = dock.free_label(layer)
+        self.strokes = strokes = add_helper(dock.viewer, plane, "scribbles", np.zeros(plane.shape, np.int32), opacity=1)
+        strokes.features = {"index": [self.background], "name": ["background"]}
+        strokes.selected_label = max(1, int(layer.selected_label))
+        if int(layer.selected_label) in dock.locks.of(layer) or layer.selected_label == 0:
+            strokes.selected_label = self.background + 1
+        strokes.brush_size = max(1, round(BRUSH / camera_of(dock.viewer).zoom / min(plane.pixel_size())))
+        strokes.n_edit_dimensions = 2
+        dock.viewer.layers.selection.active = strokes
+        strokes.mode = "paint"
+        for event in (strokes.events.paint, strokes.events.set_data):
+            event.connect(self._on_stroke)
+        dock.with_known(plane, lambda known: None)  # so that it is there when the first stroke is
+        return True
+
+    def leave(self) -> None:
+        strokes, plane, self.strokes = self.strokes, self.plane, None
+        self.preview.clear()
+        if strokes is not None:
+            for event in (strokes.events.paint, strokes.events.set_data):
+                event.disconnect(self._on_stroke)
+            remove_helper(self.dock.viewer, strokes)
+        if plane is not None and plane.layer in self.dock.viewer.layers:
+            self.dock.viewer.layers.selection.active = plane.layer
+        self.plane = self._drawn = self._result = None
+        self.dock.show_decision()
+
+    def locks_changed(self) -> None:
+        if self._drawn is not None and self.plane is not None:
+            self._result = None
+            self.dock.with_known(self.plane, self._propagate, key=self)
+
+    def new_stroke(self) -> None:
+        """Draw with a number that is not used yet."""
+        if self.strokes is not None:
+            label = max(self.background, int(self.strokes.data.max())) + 1
+            self._draw_with(label, f"Draw a new object, number {label}.")
+
+    def background_stroke(self) -> None:
+        """Draw where no object is."""
+        if self.strokes is not None:
+            self._draw_with(self.background, "Draw background.")
+
+    def _draw_with(self, label: int, said: str) -> None:
+        assert self.strokes is not None
+        self.strokes.selected_label = label
+        self.strokes.mode = "paint"
+        self.dock.say(said)
+
+    def _on_stroke(self, event: Any = None) -> None:
+        if self.strokes is None or self.plane is None:
+            return
+        drawn = np.asarray(self.strokes.data).reshape(self.plane.shape)
+        if self._drawn is not None and np.array_equal(drawn, self._drawn):
+            return  # drawn anew, and nothing else
+        if self._drawn is None and not drawn.any():
+            return
+        self._drawn, self._result = drawn.copy(), None
+        self.dock.with_known(self.plane, self._propagate, key=self)
+
+    def _propagate(self, known: Known) -> None:
+        """Carry the strokes as they are now to the rest; those that come meanwhile follow when this is done."""
+        dock, plane, drawn = self.dock, self.plane, self._drawn
+        if plane is None or drawn is None or self.strokes is None:
+            return
+        if not drawn.any():
+            self.preview.clear()
+            dock.show_decision()
+            return
+        locked, background = dock.locks.of(plane.layer), self.background
+
+        def work(labels: np.ndarray) -> np.ndarray:
+            if known.propagator is None:
+                from napari_what_where.refinement.propagation import Propagator
+
+                known.propagator = Propagator(known.analysis, plane.shape)
+            found = np.asarray(known.propagator.labels(drawn, current=labels, locked=locked))
+            return np.where(found == background, 0, found)
+
+        dock.compute(plane, work, lambda found: self._show(drawn, found), always_in_thread=True, key=self)
+
+    def _show(self, drawn: np.ndarray, found: np.ndarray) -> None:
+        if self.plane is None or self._drawn is not drawn:
+            return  # a later stroke is on its way
+        self._result = found
+        if self._accepting:
+            self.accept()
+            return
+        self.preview.show(self.plane, found, whole=True)
+        strokes, layers = self.strokes, self.dock.viewer.layers
+        if strokes in layers and layers.index(strokes) < layers.index(self.preview.layer):
+            layers.move(layers.index(strokes), len(layers))
+        count = len(np.unique(drawn[drawn > 0]))
+        noun = "number" if count == 1 else "numbers"
+        self.dock.say(f"Strokes in {count} {noun}, carried to the rest. Accept, drop, or draw on.")
+        self.dock.show_decision()
+
+    def accept(self) -> None:
+        from napari_what_where.refinement.edit import edit_between
+
+        dock, plane, result = self.dock, self.plane, self._result
+        if plane is None or self._drawn is None:
+            return
+        if result is None:
+            self._accepting = True  # as soon as it is there
+            return
+        locked = dock.locks.of(plane.layer)
+        dock.leave_tool()
+        said = f"The strokes are in {plane.layer.name!r}."
+        dock.edit(plane, lambda labels: edit_between(labels, result, said, locked=locked))
+
+    def drop(self) -> None:
+        self.dock.leave_tool()
+        self.dock.say("The strokes are dropped; nothing has changed.")

@@ -1,0 +1,130 @@
+"""One thing after the other: what takes long in a thread, what comes meanwhile waits its turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_what_where.progress import Progress, Report
+from napari_what_where.widgets.task import Task
+
+_POLL_MS = 50
+_SHOWN_AFTER_MS = 300
+"""What is done sooner shows no progress bar: it would only flicker."""
+_MOST_WAITING = 32
+
+
+class Work(QObject):
+    """A queue of functions of the GUI thread, each of which may begin one task in a worker thread.
+
+    ``busy`` is emitted when something takes long and when it has ended, ``progressed`` while it lasts, ``failed`` with
+    the exception of a task, ``cancelled`` after a cancellation.
+    """
+
+    busy = Signal(bool)
+    progressed = Signal(object)
+    failed = Signal(object)
+    cancelled = Signal()
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self.task: Task | None = None
+        self._waiting: list[tuple[Any, Callable[[], None]]] = []
+        self._front: int | None = None
+        self._timer = QTimer(self)
+        self._timer.timeout.connect(self._tell)
+        self._running = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs or waits."""
+        return self.task is None and not self._waiting
+
+    def add(self, function: Callable[[], None], *, key: Any = None) -> None:
+        """Call ``function`` now, or as soon as what runs is done; of those with one ``key`` only the last waits."""
+        if self.task is None and not self._running:
+            self._call(function)
+            return
+        if key is not None:
+            self._waiting = [each for each in self._waiting if each[0] is not key]
+        if self._front is not None:  # what follows from something comes before what was asked for after it
+            self._waiting.insert(self._front, (key, function))
+            self._front += 1
+        elif len(self._waiting) < _MOST_WAITING:
+            self._waiting.append((key, function))
+
+    def begin(
+        self,
+        work: Callable[[Report], Any],
+        finish: Callable[[Any], None],
+        otherwise: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Do ``work(report)`` in a thread, then ``finish(answer)`` here, or ``otherwise()`` if there is none.
+
+        Only from a function that was added.
+        """
+
+        def succeed(answer: Any) -> None:
+            if task.cancelled:
+                return
+            self._front = 0
+            try:
+                finish(answer)
+            except Exception as problem:
+                otherwise()
+                self.failed.emit(problem)
+            finally:
+                self._front = None
+
+        def fail(problem: Exception) -> None:
+            if not task.cancelled:
+                otherwise()
+                self.failed.emit(problem)
+
+        def end() -> None:
+            if task.cancelled:
+                otherwise()
+            self._end(task)
+
+        self.task = task = Task(work, on_success=succeed, on_failure=fail, on_end=end)
+        task.start()
+        self._timer.start(_SHOWN_AFTER_MS)
+
+    def cancel(self) -> None:
+        """Stop what runs, and forget what waits."""
+        self._waiting.clear()
+        if self.task is not None:
+            self.task.cancel()
+
+    def _end(self, task: Task) -> None:
+        self.task = None
+        self._timer.stop()
+        self.busy.emit(False)
+        if task.cancelled:
+            self.cancelled.emit()
+        while self._waiting and self.task is None:
+            self._call(self._waiting.pop(0)[1])
+
+    def _call(self, function: Callable[[], None]) -> None:
+        self._running = True
+        try:
+            function()
+        except Exception as problem:
+            self.failed.emit(problem)
+        finally:
+            self._running = False
+        # What was added by it, unless a task has begun: that one's end goes on.
+        while self._waiting and self.task is None and not self._running:
+            self._call(self._waiting.pop(0)[1])
+
+    def _tell(self) -> None:
+        if self._timer.interval() != _POLL_MS:
+            self._timer.setInterval(_POLL_MS)
+            self.busy.emit(True)
+        if self.task is not None:
+            self.progressed.emit(self.task.progress)
+
+
+__all__ = ["Progress", "Work"]
