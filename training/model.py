@@ -11,9 +11,13 @@ CELL = 4
 """Pixels across a cell, whose 3·CELL² values are the channels of the network's input."""
 SIZES: dict[str, dict[str, Any]] = {
     "base": {"block_out_channels": (64, 96, 128, 128), "attention_head_dim": 32, "norm_num_groups": 16},
+    "small": {"block_out_channels": (32, 48, 64, 64), "attention_head_dim": 16, "norm_num_groups": 8},
+    "large": {"block_out_channels": (128, 192, 256, 256), "attention_head_dim": 32, "norm_num_groups": 16},
     "tiny": {"block_out_channels": (16, 16, 32, 32), "attention_head_dim": 16, "norm_num_groups": 8},
 }
-"""No attention among the cells themselves; then at tokens of 8, 16 and 32 pixels: 64 × 64 and coarser at 512²."""
+"""Base is what is shipped; small and large, half and twice its width, are there to compare with it; tiny is for tests.
+
+No attention among the cells themselves; then at tokens of 8, 16 and 32 pixels: 64 × 64 and coarser at 512²."""
 
 
 def new_model(size: str = "base", seed: int = 0) -> Any:
