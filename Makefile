@@ -1,5 +1,5 @@
 # make demo   the main job on a sample image: in napari, or, without a display, as pictures and masks
-# make test   everything that CI runs
+# make test   everything that CI runs, by two processes at once; ARGS go to pytest ("ARGS=-n0 tests/segments")
 # Both do all the set-up, in .venv here; a second call finds it done.
 .PHONY: demo test lint screenshots setup libraries
 .DEFAULT_GOAL := test
@@ -15,7 +15,7 @@ demo: $(READY)
 	$(BIN)/what-where demo
 
 test: $(READY) libraries lint
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check

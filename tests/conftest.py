@@ -6,6 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 
+import threadpoolctl
+
 # Nothing is fetched in a test; the user's own napari settings, kept edits and activations are neither read nor written.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="what-where-tests-")) / "settings.yaml")
@@ -13,6 +15,11 @@ os.environ["WHAT_WHERE_RECOVERY"] = tempfile.mkdtemp(prefix="what-where-recovery
 os.environ["WHAT_WHERE_STORE"] = tempfile.mkdtemp(prefix="what-where-store-")
 # Idle OpenMP threads sleep: with few cores, spinning ones slow the next library down many times over.
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+# Of several test processes side by side (pytest -n 2) each has one core, and so have the commands that it starts.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for library in ("OMP", "OPENBLAS", "MKL"):
+        os.environ[f"{library}_NUM_THREADS"] = "1"
+    threadpoolctl.threadpool_limits(1)  # plugins of pytest have loaded numpy already
 
 import hypothesis
 import numpy as np
