@@ -180,11 +180,12 @@ def test_killed_while_results_of_other_settings_are_replaced_it_completes(folder
     run_batch(images(folder), folder / "out", replace(SETTINGS, segments=2))
     code = (
         "import os, signal\nfrom napari_what_where.files import encoding, export\n"
+        "from napari_what_where.files.formats import tiff\n"
         "from napari_what_where.batch import BatchSettings, run_batch\n"
         f"whole, calls = {place}, []\n"
         "def kill(*a, **k):\n    calls.append(1)\n    whole(*a, **k)\n"
         "    if len(calls) == 6: os.kill(os.getpid(), signal.SIGKILL)\n"
-        f"{'export.write_imagej' if 'imagej' in place else place} = kill\n"
+        f"{'export.write_imagej = tiff.write_imagej' if 'imagej' in place else place} = kill\n"
         f"run_batch({list(map(str, images(folder)))!r}, 'out', BatchSettings(**{asdict(SETTINGS)!r}))"
     )
     killed = subprocess.run([sys.executable, "-c", code], cwd=folder, check=False, timeout=100)

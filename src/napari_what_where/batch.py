@@ -21,9 +21,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from napari_what_where.failures import explain
-from napari_what_where.files.encoding import leftovers, plain
-from napari_what_where.files.export import output_paths, parse_formats
+from napari_what_where.files.encoding import atomic_path, discard, leftovers, plain
+from napari_what_where.files.export import SUFFIXES, output_paths
 from napari_what_where.files.filenames import find_images, plan_stems
+from napari_what_where.files.formats.coco import join_files
+from napari_what_where.files.formats.registry import check_stacks, parse_formats
 from napari_what_where.files.results import describe_scale, save_stack
 from napari_what_where.files.stacks import FilePart, FileStack, open_stack
 from napari_what_where.progress import Cancelled, Progress, Report, ignore_progress
@@ -45,7 +47,7 @@ class BatchSettings:
 
     ``segments``: a number or "auto"; ``smallest_object``: diameter in pixels of the image; ``objects``: find them, too;
     ``linked``: carry numbers from plane to plane of a stack, where its planes overlap; else no two planes share one;
-    ``formats``: of labels, see :func:`~napari_what_where.files.export.parse_formats`. The others as
+    ``formats``: of labels, see :func:`~napari_what_where.files.formats.registry.parse_formats`. The others as
     :func:`~napari_what_where.analyze` has them. Raises ``ValueError`` for settings that are none.
     """
 
@@ -104,6 +106,8 @@ def run_batch(
 ) -> list[FileResult]:
     """Segment each file and save labels, eigenvectors, record and, if asked for, objects in the folder ``out``.
 
+    In COCO's formats several images are also joined in one file, ``labels_coco.json``, at the end.
+
     Parameters
     ----------
     files : paths, or sequences of paths
@@ -140,7 +144,8 @@ def run_batch(
     images = [_as_channels(each) for each in files]
     others = [path for paths in images for path in paths[1:]]
     firsts = [paths[0] for paths in images]
-    plan = plan_stems(firsts, out, settings.formats, objects=settings.objects, others=others)
+    joined = _joined_names(settings) if len(images) > 1 else {}
+    plan = plan_stems(firsts, out, settings.formats, objects=settings.objects, others=others, reserved=list(joined))
     _check_folder(Path(out))
     run = _Run(Path(out), settings, ready_backbone(settings, backbone), part, resume)
     results = []
@@ -150,15 +155,29 @@ def run_batch(
         results.append(run.segment(paths, stem, _within(report, title)))
         if on_result is not None:
             on_result(results[-1])
+    _join(Path(out), joined, [result for result in results if result.written])
     return results
 
 
 def check_formats(settings: BatchSettings, part: FilePart) -> None:
     """Raise ``ValueError`` where the labels of such a part cannot be written so."""
-    if part.plane_axis is not None and settings.formats != ("tiff",):
-        raise ValueError(
-            f"The formats are {', '.join(settings.formats)}; a PNG holds one plane, so a stack is written as tiff."
-        )
+    if part.plane_axis is not None:
+        check_stacks(settings.formats)
+
+
+def _joined_names(settings: BatchSettings) -> dict[str, int]:
+    """The files that hold the annotations of all images, each with the place of its own among the files of an image."""
+    masks = ("labels", "objects") if settings.objects else ("labels",)
+    each = [(mask, name) for mask in masks for name in settings.formats]
+    return {f"{mask}{SUFFIXES[name]}": index for index, (mask, name) in enumerate(each) if name.startswith("coco")}
+
+
+def _join(out: Path, joined: Mapping[str, int], results: Sequence[FileResult]) -> None:
+    """Write those files, of the images that have results."""
+    for name, index in joined.items():
+        if results:
+            with atomic_path(out / name) as temporary:
+                join_files(temporary, [result.written[index] for result in results], name=name.partition(".")[0])
 
 
 @dataclass(frozen=True)
@@ -197,7 +216,7 @@ class _Run:
     def _is_done(self, paths: Sequence[Path], stack: FileStack) -> bool:
         from napari_what_where.image import check_image, describe_image
 
-        if not all(path.is_file() for path in paths):
+        if not all(path.exists() for path in paths):
             return False
         try:
             record = json.loads(paths[-1].read_text(encoding="utf-8"))
@@ -238,7 +257,7 @@ class _Run:
                 source=source,
             )
         for leftover in (each for path in paths for each in leftovers(path)):
-            leftover.unlink(missing_ok=True)
+            discard(leftover)
         return ", ".join(f"{count:,} {what}" for what, count in found.items())
 
     def _analyze(self, stack: FileStack, report: Report) -> list[Analysis]:

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     Name = str | os.PathLike[str]
 
 
+_FORMAT_HELP = (
+    "of labels, separated by commas: tiff (the default), png, png-indexed, png-colour, ome-tiff, ome-zarr, coco, "
+    "coco-polygons, geojson (QuPath), imagej-roi, npy, csv (measurements); see docs/export.md"
+)
+
+
 def analysis_options() -> argparse.ArgumentParser:
     """The options of every command that analyses images."""
     shared = argparse.ArgumentParser(add_help=False)
@@ -66,7 +72,7 @@ def add_segment(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> No
     add = segment.add_argument
     add("images", metavar="IMAGE", nargs="+", help="TIFF, PNG, JPEG, …: (rows, columns), with channels if any")
     add("--out", metavar="DIR", required=True, help="folder for the results; made if missing")
-    add("--format", metavar="NAMES", type=_formats, default=("tiff",), dest="formats", help="tiff, png or tiff,png")
+    add("--format", metavar="NAMES", type=_formats, default=("tiff",), dest="formats", help=_FORMAT_HELP)
     add("--objects", action="store_true", help="write DIR/STEM_objects.EXT too: what stands apart, 0 = background")
     add("--resume", action="store_true", help="skip images that have these very results already")
     _add_part(segment.add_argument_group("which part of a file, and what its axes are").add_argument)
@@ -222,7 +228,7 @@ def _timesteps(text: str) -> list[int]:
 
 
 def _formats(text: str) -> tuple[str, ...]:
-    from napari_what_where.files.export import parse_formats
+    from napari_what_where.files.formats.registry import parse_formats
 
     return tuple(_checked(parse_formats, text))
 

@@ -42,7 +42,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 def atomic_paths(paths: Sequence[str | os.PathLike[str]]) -> Iterator[list[Path]]:
     """As :func:`atomic_path` for files that belong together: all are moved to their places, in this order, or none.
 
-    Where one cannot be replaced, as it is open in another program, those before it become what they were.
+    What is made under a temporary name may be a folder, too; it takes the place of an earlier one. Where one cannot be
+    replaced, as it is open in another program, those before it become what they were.
     """
     targets = [Path(os.path.realpath(path)) for path in paths]
     temporaries = [_beside(target) for target in targets]
@@ -62,13 +63,15 @@ def _move_all(files: Sequence[Path], targets: Sequence[Path]) -> None:
     earlier = [_beside(target) for target in targets]
     try:
         for file, target, name in zip(files, targets, earlier, strict=True):
+            if target.is_dir() and file.is_dir():
+                os.replace(target, name)  # no folder replaces one that has something in it
             # Nothing follows the last one that could fail.
-            if target is not targets[-1] and target.is_file():
+            elif target is not targets[-1] and target.is_file():
                 _keep(target, name)
             os.replace(file, target)
     except BaseException:
         for file, target, name in zip(files, targets, earlier, strict=True):
-            if not file.exists():
+            if not file.exists() or (name.is_dir() and not target.exists()):
                 _restore(target, name)
         raise
     finally:
@@ -87,6 +90,11 @@ def _short_stem(target: Path) -> str:
 
 def _flush(file: Path) -> None:
     """Have a written file on the disk: one that is full, or far away, may say so only now."""
+    if file.is_dir():
+        for each in file.rglob("*"):
+            if each.is_file():
+                _flush(each)
+        return
     with file.open("rb+") as written:
         os.fsync(written.fileno())
 
@@ -103,16 +111,26 @@ def _remove(files: Sequence[Path]) -> None:
     for file in files:
         # Windows removes no file that is still open; that must not hide what went wrong.
         with suppress(OSError):
-            file.unlink(missing_ok=True)
+            discard(file)
+
+
+def discard(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it, if there is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _restore(target: Path, earlier: Path) -> None:
     """Undo a move: what there was before, if anything, has its name back."""
     with suppress(OSError):
         if earlier.exists():
+            if earlier.is_dir():
+                discard(target)
             os.replace(earlier, target)
         else:
-            target.unlink()
+            discard(target)
 
 
 def leftovers(path: str | os.PathLike[str]) -> list[Path]:
@@ -173,14 +191,14 @@ def write_imagej(
         described["Labels"] = list(names)
     if info is not None:
         described["Info"] = info
-    with _system_errors(path):
+    with system_errors(path):
         tifffile.imwrite(
             path, array, imagej=True, metadata={"axes": axes, **described}, resolution=resolution, software=software()
         )
 
 
 @contextmanager
-def _system_errors(path: Path) -> Iterator[None]:
+def system_errors(path: Path) -> Iterator[None]:
     """Where numpy says only how much of an array it could write, the system's own error, such as that of a full disk.
 
     (``ndarray.tofile`` raises "4096 requested and 824 written", without a number.)
@@ -196,14 +214,21 @@ def _system_errors(path: Path) -> Iterator[None]:
 
 def write_png(path: Path, array: np.ndarray, *, text: Mapping[str, str]) -> None:
     """Write a (rows, columns) uint8 or uint16 array as a grey PNG with ``text`` entries. ``ValueError`` otherwise."""
-    from PIL import Image, PngImagePlugin
+    from PIL import Image
 
     if array.ndim != 2:
         raise ValueError(f"The array has shape {array.shape}; a PNG holds (rows, columns). Write a TIFF instead.")
+    Image.fromarray(array).save(path, format="PNG", pnginfo=png_text(text))
+
+
+def png_text(text: Mapping[str, str]) -> Any:
+    """Entries of text for a PNG, as Pillow takes them, with the name of this program."""
+    from PIL import PngImagePlugin
+
     entries = PngImagePlugin.PngInfo()
     for key, value in {"Software": software(), **text}.items():
         entries.add_itxt(key, value)
-    Image.fromarray(array).save(path, format="PNG", pnginfo=entries)
+    return entries
 
 
 def software() -> str:
@@ -219,6 +244,13 @@ def per_axis(value: Any, count: int, what: str) -> tuple | None:
     if len(each) != count:
         raise ValueError(f"Received {len(each)} {what} ({each}); expected one, or one for each of {count} axes.")
     return each
+
+
+def check_sizes(sizes: tuple | None) -> tuple | None:
+    """Sizes of pixels as they are; ``ValueError`` for any that is not a positive number."""
+    if sizes is not None and not all(math.isfinite(size) and size > 0 for size in sizes):
+        raise ValueError(f"The pixel sizes are {sizes}; expected positive numbers.")
+    return sizes
 
 
 def plain(value: Any) -> Any:
@@ -238,12 +270,10 @@ def _imagej_scale(
     axes: str, pixel_size: Sequence[float] | None, units: str | Sequence[str] | None
 ) -> tuple[dict[str, Any], tuple[float, float] | None]:
     """ImageJ's own keys, and (x, y) pixels per unit, of the sizes and units of ``axes``."""
-    sizes = per_axis(pixel_size, len(axes), "pixel sizes")
+    sizes = check_sizes(per_axis(pixel_size, len(axes), "pixel sizes"))
     names = per_axis(units, len(axes), "units")
     if sizes is None:
         return {}, None
-    if not all(math.isfinite(size) and size > 0 for size in sizes):
-        raise ValueError(f"The pixel sizes are {sizes}; expected positive numbers.")
     size = dict(zip(axes, map(float, sizes), strict=True))
     unit = dict(zip(axes, map(str, names), strict=True)) if names else {}
     described: dict[str, Any] = {}

@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_what_where.files.encoding import (
-    atomic_path,
-    atomic_paths,
-    label_dtype,
-    per_axis,
-    plain,
-    write_imagej,
-    write_png,
+from napari_what_where.files.encoding import atomic_path, atomic_paths, per_axis, plain, write_imagej
+from napari_what_where.files.formats.registry import (
+    LABEL_FORMATS,
+    check_replaceable,
+    format_of,
+    parse_formats,
+    suffix_of,
+    write_label_image,
 )
+from napari_what_where.files.formats.types import LabelImage, check_labels
 from napari_what_where.files.outlines import keep_inside
 
 if TYPE_CHECKING:
@@ -42,24 +43,14 @@ __all__ = [
     "write_provenance",
 ]
 
-SUFFIXES = {"tiff": ".tif", "png": ".png"}
-"""The formats of label images, and the suffix that each is written with."""
+SUFFIXES = {name: row.ending for name, row in LABEL_FORMATS.items()}
+"""The formats of label images, and the ending of the names that files of each get."""
 
-FORMATS = {".tif": "tiff", ".tiff": "tiff", ".png": "png"}
+FORMATS = {suffix: name for name, row in LABEL_FORMATS.items() for suffix in row.suffixes}
 """The format that each suffix of a file name means."""
 
-
-def parse_formats(formats: str | Sequence[str]) -> tuple[str, ...]:
-    """Names of label formats, ``"tiff,png"`` or ``["tif"]``, as a tuple of keys of ``SUFFIXES`` without repeats.
-
-    Raises ``ValueError`` for a name that is not among them, or none at all.
-    """
-    names = formats.split(",") if isinstance(formats, str) else formats
-    tidy = [name.strip().lower().lstrip(".") for name in names]
-    unknown = [name for name in tidy if f".{name}" not in FORMATS]
-    if unknown or not tidy:
-        raise ValueError(f"The formats are {', '.join(tidy) or 'none'}; expected one or more of {', '.join(SUFFIXES)}.")
-    return tuple(dict.fromkeys(FORMATS[f".{name}"] for name in tidy))
+_CLASSED = {"coco", "coco-polygons", "geojson", "ome-zarr", "ome-tiff", "csv"}
+"""Formats that say of what class a label is."""
 
 
 def write_labels(
@@ -71,25 +62,31 @@ def write_labels(
     units: str | Sequence[str] | None = None,
     axes: str | None = None,
     info: str | None = None,
+    **known: Any,
 ) -> Path:
     """Write integer ``labels`` so that they read back equal, and return the path written.
 
     Parameters
     ----------
     path :
-        Its suffix chooses the format (.tif, .tiff, .png); without one, .tif is added.
+        Its suffix chooses the format (.tif, .tiff, .ome.tif, .png, .json, .geojson, .ome.zarr, .zarr, .zip, .npy,
+        .csv); without one, .tif is added.
     labels : (rows, columns) non-negative integers
-        TIFF also takes (planes, rows, columns) and (times, planes, rows, columns).
+        All but PNG also take (planes, rows, columns) and (times, planes, rows, columns).
     format :
-        "tiff" or "png", where the suffix is not to choose.
+        One of ``SUFFIXES``, where the suffix is not to choose.
     pixel_size, units :
-        One for all axes or one an axis, in the order of the array; a TIFF carries them the way ImageJ reads them.
+        One for all axes or one an axis, in the order of the array.
     axes :
-        What the axes of a TIFF are, of "TZCYX" in this order; by default YX, ZYX and TZYX.
+        What the axes are, of "TZCYX" in this order; by default YX, ZYX and TZYX.
     info :
-        Text to keep with the image: ImageJ shows it under Image ▸ Show Info.
+        Text to keep with the image, in TIFF and PNG: ImageJ shows it under Image ▸ Show Info.
+    known :
+        More of the attributes of :class:`~napari_what_where.files.formats.types.LabelImage`: names, classes, colours,
+        image, image_name, offset, image_shape, name.
 
-    A TIFF holds uint16 up to label 65,535 and float32 up to 16,777,216; a PNG 8 bits up to 255, else 16.
+    A TIFF holds uint16 up to label 65,535 and float32 up to 16,777,216; a PNG 8 bits up to 255, else 16; an indexed PNG
+    up to 255, an OME-TIFF up to 4,294,967,295; the others hold any.
 
     Raises
     ------
@@ -101,17 +98,8 @@ def write_labels(
     OSError
         The file cannot be written; the file of this name, if there was one, is unchanged.
     """
-    array = _check_labels(labels)
-    target, chosen = _target(Path(path), format)
-    stored = array.astype(label_dtype(array, chosen))
-    with atomic_path(target) as temporary:
-        if chosen == "tiff":
-            size = per_axis(pixel_size, array.ndim, "pixel sizes")
-            write_imagej(temporary, stored, axes=axes, pixel_size=size, units=units, info=info)
-        else:
-            scale = {} if pixel_size is None else {"Pixel size": f"{pixel_size} {units or 'pixel'}"}
-            write_png(temporary, stored, text=scale | ({} if info is None else {"Description": info}))
-    return target
+    given = LabelImage(check_labels(labels), axes or "", pixel_size, units, info=info, **known)
+    return write_label_image(*_target(Path(path), given, format))
 
 
 def write_eigenvectors(
@@ -171,6 +159,7 @@ def save_analysis(
     source: str | None = None,
     labels_name: str | None = None,
     record: Mapping[str, Any] | None = None,
+    **known: Any,
 ) -> list[Path]:
     """Write STEM_labels.EXT in each format, STEM_eigenvectors.tif and STEM.json into ``folder``: all, or none.
 
@@ -178,15 +167,18 @@ def save_analysis(
     from :func:`~napari_what_where.find_objects`, are written as STEM_objects.EXT; where ``outline``
     (rows, columns) bool is False the tree's own labels become 0; ``pixel_size`` is that of the image's rows and
     columns; ``source`` is the name of the image, for the record; ``labels_name`` is another name for the labels' file,
-    of one format; ``record`` is more for the JSON. Files of the same names are replaced. Returns the paths, in the
-    order of :func:`output_paths`. Raises what :func:`write_labels` raises.
+    of one format; ``record`` is more for the JSON; ``known`` is more of the attributes of a
+    :class:`~napari_what_where.files.formats.types.LabelImage`, such as the image. Labels are of the class "kind N"
+    where the analysis tells kinds. Files of the same names are replaced. Returns the paths, in the order of
+    :func:`output_paths`. Raises what :func:`write_labels` raises.
     """
     own = keep_inside(analysis.tree.labels(segments), outline) if labels is None else labels
-    mask = _check_labels(own)
-    masks = [mask] if objects is None else [mask, _check_labels(objects)]
+    mask = check_labels(own)
+    masks = [mask] if objects is None else [mask, check_labels(objects)]
     paths = output_paths(folder, stem, formats, objects=objects is not None)
     if labels_name is not None:
         paths = [Path(folder, labels_name), *paths[1:]]
+    check_replaceable(paths)
     embedding = analysis.embedding
     size = per_axis(pixel_size, 2, "pixel sizes")
     token = size and tuple(each * n / g for each, n, g in zip(size, mask.shape, embedding.grid, strict=True))
@@ -199,13 +191,30 @@ def save_analysis(
         "pixel_size": size and {"rows": size[0], "columns": size[1], "units": units},
         "files": [path.name for path in paths],
     }
+    keys = parse_formats(formats)
+    known = {"image_name": source or stem, "pixel_size": size, "units": units, **known}
+    given = [
+        LabelImage(each, name=f"{stem}_{what}", **{"classes": _kinds(each, analysis, keys), **known})
+        for each, what in zip(masks, ("labels", "objects"), strict=False)
+    ]
     # The record is moved to its place last, when all that it vouches for is there.
     with atomic_paths(paths) as (*images, eigenvectors, provenance):
         for index, path in enumerate(images):
-            write_labels(path, masks[index * len(masks) // len(images)], pixel_size=size, units=units)
+            write_label_image(path, given[index // len(keys)], keys[index % len(keys)])
         write_eigenvectors(eigenvectors, embedding.vectors, values=embedding.values, pixel_size=token, units=units)
         write_provenance(provenance, written)
     return paths
+
+
+def _kinds(labels: np.ndarray, analysis: Analysis, formats: Sequence[str]) -> dict[int, str]:
+    """Which kind each label is of, where the analysis tells and one of the formats has a place for it."""
+    tree = analysis.tree
+    if not _CLASSED & set(formats) or getattr(tree, "kinds", None) is None or labels.shape != tree.shape:
+        return {}
+    from napari_what_where.segments.objects.table import object_table
+
+    table = object_table(labels, analysis)
+    return {int(label): f"kind {kind}" for label, kind in zip(table["label"], table["kind"], strict=True)}
 
 
 def write_labels_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
@@ -231,28 +240,17 @@ def _count(labels: np.ndarray) -> int:
     return int(np.count_nonzero(np.unique(labels)))
 
 
-def _check_labels(labels: Any) -> np.ndarray:
-    array = np.asarray(labels)
-    wanted = "expected non-negative integer labels of shape (rows, columns)"
-    if array.dtype.kind not in "ui":
-        raise TypeError(f"The labels are of dtype {array.dtype}; {wanted}. Convert them first: labels.astype(int).")
-    if array.size == 0:
-        raise ValueError(f"The labels have shape {array.shape} and no pixels; {wanted}.")
-    if array.min() < 0:
-        raise ValueError(f"The smallest label is {array.min()}; {wanted}. Number them from 0 (background) on.")
-    return array
-
-
-def _target(path: Path, format: str | None) -> tuple[Path, str]:
-    """The path with a suffix, and the format: the one given, or the suffix's."""
+def _target(path: Path, given: LabelImage, format: str | None) -> tuple[Path, LabelImage, str]:
+    """The path with a suffix, what goes there, and the format: the one given, or the suffix's."""
     if format is not None:
         (format,) = parse_formats([format])
-        return (path if path.suffix.lower() in FORMATS else path.with_name(path.name + SUFFIXES[format])), format
+        return (path if suffix_of(path) else path.with_name(path.name + SUFFIXES[format])), given, format
     if not path.suffix:
-        return path.with_name(path.name + SUFFIXES["tiff"]), "tiff"
-    if path.suffix.lower() not in FORMATS:
+        return path.with_name(path.name + SUFFIXES["tiff"]), given, "tiff"
+    chosen = format_of(path)
+    if chosen is None:
         raise ValueError(f"The file name is {path.name}; expected a suffix of {', '.join(FORMATS)}, or none: .tif.")
-    return path, FORMATS[path.suffix.lower()]
+    return path, given, chosen
 
 
 def _imagej_axes(labels: Sequence[str] | None, ndim: int) -> str | None:

@@ -10,13 +10,15 @@ from pathlib import Path
 from napari_what_where.files.export import output_paths
 from napari_what_where.files.reading import READABLE_SUFFIXES
 
-_OWN_RESULTS = re.compile(r".*_(labels|objects|eigenvectors)\.(tif|tiff|png)", re.IGNORECASE)
+_OWN_RESULTS = re.compile(
+    r".*_(labels|objects|eigenvectors)(_indexed|_colour)?(\.ome)?\.(tif|tiff|png|npy)", re.IGNORECASE
+)
 
 
 def find_images(folder: str | os.PathLike[str]) -> list[Path]:
     """The image files in a folder, by their suffix, in natural order (2 before 10); not below it.
 
-    Without hidden files and results of ours: NAME_labels, NAME_objects and NAME_eigenvectors as TIFF or PNG.
+    Without hidden files and results of ours: NAME_labels, NAME_objects and NAME_eigenvectors as TIFF, PNG or NPY.
     Raises ``OSError`` for what is no folder that can be read.
     """
     found = [
@@ -43,22 +45,25 @@ def plan_stems(
     *,
     objects: bool = False,
     others: Sequence[str | os.PathLike[str]] = (),
+    reserved: Sequence[str] = (),
 ) -> list[tuple[Path, str]]:
     """Each image with the stem of its results: its own, or STEM-2, STEM-3, … where that is taken.
 
-    A stem is taken by an earlier image (names that differ in case alone are one, as on some disks) and by results
-    that would replace one of the images, or of ``others``, which get none.
+    A stem is taken where one of its results has the name of an earlier image's (names that differ in case alone are
+    one, as on some disks), is ``reserved``, or would replace one of the images, or of ``others``, which get none.
     """
     inputs = {os.path.realpath(image) for image in (*images, *others)}
-    taken: set[str] = set()
+    taken = {name.casefold() for name in reserved}
     plan = []
     for image in map(Path, images):
         stem, number = image.stem, 1
-        while stem.casefold() in taken or any(
-            os.path.realpath(path) in inputs for path in output_paths(out, stem, formats, objects=objects)
-        ):
+        while True:
+            paths = output_paths(out, stem, formats, objects=objects)
+            names = {path.name.casefold() for path in paths}
+            if not names & taken and not any(os.path.realpath(path) in inputs for path in paths):
+                break
             number += 1
             stem = f"{image.stem}-{number}"
-        taken.add(stem.casefold())
+        taken |= names
         plan.append((image, stem))
     return plan

@@ -38,7 +38,7 @@ def save_stack(
     segments : in every plane
     linked : whether segments carry their numbers from plane to plane; else no two planes share one.
     objects : (planes, rows, columns) non-negative integers
-    formats : of labels; those of a stack are TIFF, whatever is said here.
+    formats : of labels; a stack needs those that hold one.
     source : name of the image, for the record
 
     Returns
@@ -61,6 +61,7 @@ def save_stack(
             units=stack.units,
             source=source,
             record=_describe_window(stack),
+            **_about_image(stack, formats),
         )
         return {"segments": _count_in_plane(analysis, segments, stack.outline), **found}
     labels = _stack_labels(analyses, segments, linked, stack.outline)
@@ -73,8 +74,10 @@ def save_stack(
         **({} if objects is None else {"objects": {"found": found["objects"]}}),
         "pixel_size": describe_scale(stack),
     }
-    scale = _scale(stack)
-    save_planes(analyses, folder, stem, labels, objects=objects, axis=stack.axis, record=record, **scale)
+    about = {"image_name": source, **_about_image(stack, formats), **_scale(stack)}
+    save_planes(
+        analyses, folder, stem, labels, objects=objects, axis=stack.axis, formats=formats, record=record, **about
+    )
     return {**found, "planes": len(analyses)}
 
 
@@ -94,6 +97,16 @@ def _scale(stack: FileStack) -> dict[str, Any]:
     along = "second" if stack.axis == "T" else stack.units
     units = [along if stack.spacing else "pixel", stack.units, stack.units]
     return {"pixel_size": [stack.spacing or 1.0, *stack.pixel_size], "units": [unit or "pixel" for unit in units]}
+
+
+def _about_image(stack: FileStack, formats: Sequence[str]) -> dict[str, Any]:
+    """What formats of labels say of the image: where in its planes the labels lie, its pixels if they are kept."""
+    about: dict[str, Any] = {"image_shape": stack.plane_shape}
+    rows, columns = stack.window
+    about["offset"] = (rows.start or 0, columns.start or 0)
+    if {"csv", "ome-zarr"} & set(formats):
+        about["image"] = stack.planes[0] if stack.flat else np.stack(list(stack.planes))
+    return about
 
 
 def _describe_window(stack: FileStack) -> dict[str, Any]:

@@ -60,6 +60,7 @@ class FileStack:
     units : name of a unit
     axis : "T" where planes are times, else "Z".
     spacing : of planes, in seconds along "T", else in ``units``; None where the files do not say.
+    plane_shape : (rows, columns) of the file's planes, of which the window is a part; None if it is all of them.
     """
 
     planes: Sequence[np.ndarray]
@@ -70,6 +71,7 @@ class FileStack:
     units: str | None = None
     axis: str = "Z"
     spacing: float | None = None
+    plane_shape: tuple[int, int] | None = None
 
 
 def open_stack(paths: Sequence[str | os.PathLike[str]], part: FilePart | None = None) -> FileStack:
@@ -91,12 +93,12 @@ def open_stack(paths: Sequence[str | os.PathLike[str]], part: FilePart | None = 
     if len(views) > 1:
         _check_channels(views, paths, part)
     window, outline = _EVERYTHING, None
+    rows, columns = views[0].shape[1:3]
     if part.within:
-        rows, columns = views[0].shape[1:3]
         window, outline = draw_outline(part.within, (rows, columns))
     holds_channels = part.channel_axis is not None or len(views) > 1
     planes = _Planes(views, window, holds_channels)
-    return FileStack(planes, part.plane_axis is None, window, outline, **opened[0][1])
+    return FileStack(planes, part.plane_axis is None, window, outline, plane_shape=(rows, columns), **opened[0][1])
 
 
 def _open_file(path: str | os.PathLike[str], part: FilePart) -> tuple[np.ndarray, dict[str, Any]]:
