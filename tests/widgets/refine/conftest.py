@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from napari.utils import interactions
+from napari.utils._proxies import ReadOnlyWrapper
 
 from napari_what_where.widgets.refine.dock import RefineDock
 
@@ -66,6 +67,7 @@ class RefineDriver:
         return world
 
     def _tell(self, callbacks, event):
+        event = ReadOnlyWrapper(event, exceptions=("handled",))
         callbacks(self.viewer, event)
         active = self.viewer.layers.selection.active
         if active is not None:
@@ -97,6 +99,26 @@ class RefineDriver:
 
     def names(self) -> list[str]:
         return [layer.name for layer in self.viewer.layers]
+
+
+_analyses = {}
+
+
+@pytest.fixture(autouse=True)
+def quick_analysis(monkeypatch):
+    """The same image is analysed once for all tests."""
+    from napari_what_where import pipeline
+
+    analyze = pipeline.analyze
+
+    def remembered(image, **options):
+        given = {name: value for name, value in options.items() if name != "report"}
+        key = np.asarray(image).tobytes(), np.asarray(image).shape, str(given)
+        if key not in _analyses:
+            _analyses[key] = analyze(image, **options)
+        return _analyses[key]
+
+    monkeypatch.setattr(pipeline, "analyze", remembered)
 
 
 @pytest.fixture
