@@ -92,7 +92,8 @@ def test_cancel_while_the_image_is_looked_at(driver, picture, wrong):
 def test_a_dock_that_is_closed_leaves_nothing(make_napari_viewer, qtbot, picture, wrong):
     viewer = make_napari_viewer()
     image, layer = viewer.add_image(picture), viewer.add_labels(wrong.copy())
-    viewer.window.remove_dock_widget(RefineDriver(viewer, qtbot).dock)  # napari itself listens from the first dock on
+    viewer.add_labels(wrong).mode = "paint"  # the first of all brushes listens to the viewer
+    viewer.layers.pop()
     before = listeners(viewer), callbacks(layer), callbacks(image), dict(viewer.keymap)
     for tool in ("scribble", "split", "grow"):
         driver = RefineDriver(viewer, qtbot)

@@ -127,7 +127,7 @@ class RefineDock(QWidget):
         helper = tool.strokes if isinstance(tool, Scribble) else None
         for each in filter(None, (layer, helper)):
             self.keys.bind(each, LEAVE, lambda _: self.leave_tool())
-        self.panel.show_tool(name, tool.hint)
+        self.panel.show_tool(name)
         self.show_decision()
         self.say(tool.hint)
 

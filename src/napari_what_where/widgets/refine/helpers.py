@@ -41,6 +41,12 @@ def remove_helper(viewer: Any, helper: Labels | None) -> None:
             viewer.layers.remove(helper)
 
 
+def _marked() -> Any:
+    from napari.utils.colormaps import DirectLabelColormap
+
+    return DirectLabelColormap(color_dict={None: "#ffd54a", 0: "transparent"})
+
+
 class Preview:
     """What an edit would make of a plane, in a layer that nobody can paint on; the layer itself hides meanwhile.
 
@@ -65,9 +71,9 @@ class Preview:
             self.layer.refresh(extent=False, highlight=False)
             return
         self.clear()
-        opacity = plane.layer.opacity if whole else 0.9
+        look: dict[str, Any] = {"opacity": plane.layer.opacity} if whole else {"opacity": 0.75, "colormap": _marked()}
         self.plane = plane
-        self.layer = add_helper(self._viewer, plane, "preview", labels.astype(np.int32), opacity=opacity)
+        self.layer = add_helper(self._viewer, plane, "preview", labels.astype(np.int32), **look)
         self.layer.editable = False
         if whole and plane.layer.visible:
             plane.layer.visible, self._hidden = False, plane.layer

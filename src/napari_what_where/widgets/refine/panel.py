@@ -45,7 +45,7 @@ TIDY = {
     "largest": ("Keep largest", "Of each object only the largest connected part"),
     "separate": ("Separate", "Give each connected part a number of its own"),
     "relabel": ("Relabel", "Number all objects 1, 2, 3 …"),
-    "small": ("Remove small", "Remove parts of fewer pixels than this"),
+    "small": ("Remove <", "Remove parts of fewer pixels than this"),
 }
 OBJECTS = {
     "delete": ("Delete", "Make the selected objects background"),
@@ -73,12 +73,12 @@ class Panel:
         layout.addLayout(_grid([self._button(name, *TOOLS[name], checkable=True) for name in TOOLS], 5))
         layout.addWidget(self._make_options())
         layout.addLayout(self._make_decision())
+        layout.addLayout(self._make_messages())
         layout.addWidget(_heading("Tidy up"))
         layout.addLayout(self._make_tidy())
         layout.addWidget(_heading("Objects"))
         layout.addWidget(self._make_table(), 1)
         layout.addLayout(_grid([self._button(name, *OBJECTS[name]) for name in OBJECTS], 5))
-        layout.addLayout(self._make_messages())
         layout.addWidget(_shortcut_list())
         self.show_tool(None)
         self.set_busy(False)
@@ -115,9 +115,6 @@ class Panel:
 
     def _make_options(self) -> QWidget:
         """What a tool asks and offers, while it is on."""
-        self.hint = QLabel()
-        self.hint.setWordWrap(True)
-        self.hint.setStyleSheet("color: gray;")
         self.overrun = QCheckBox("over other objects, too")
         self.overrun.setToolTip("Off, an object grows into background only")
         self.threshold = QSlider(Qt.Orientation.Horizontal)
@@ -138,8 +135,6 @@ class Panel:
         options = QWidget()
         box = QVBoxLayout(options)
         box.setContentsMargins(0, 0, 0, 0)
-        box.setSpacing(3)
-        box.addWidget(self.hint)
         box.addWidget(self.pages)
         return options
 
@@ -162,6 +157,8 @@ class Panel:
         self.small.setRange(1, 10**8)
         self.small.setValue(20)
         self.small.setSuffix(" px")
+        self.small.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
+        self.small.setFixedWidth(64)
         self.small.setToolTip("Parts of fewer pixels are removed")
         buttons = [self._button(name, *TIDY[name]) for name in TIDY]
         grid = _grid([_row(self.scope, self.planes, stretch=None)], 1)
@@ -195,6 +192,8 @@ class Panel:
     def _make_messages(self) -> QVBoxLayout:
         self.message = QLabel()
         self.message.setWordWrap(True)
+        self.message.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.message.setMinimumHeight(2 * self.message.fontMetrics().lineSpacing() + 4)  # nothing moves when it wraps
         self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.progress = QProgressBar()
         self.cancel = QPushButton("Cancel")
@@ -207,14 +206,12 @@ class Panel:
 
     # What is shown
 
-    def show_tool(self, name: str | None, hint: str = "") -> None:
+    def show_tool(self, name: str | None) -> None:
         """Show which tool is on, and what it offers."""
         for each in TOOLS:
             self.buttons[each].blockSignals(True)
             self.buttons[each].setChecked(each == name)
             self.buttons[each].blockSignals(False)
-        self.hint.setText(hint)
-        self.hint.setVisible(bool(hint))
         page = self._page_of.get(name or "")
         self.pages.setVisible(page is not None)
         if page is not None:

@@ -56,13 +56,17 @@ def tip(name: str, text: str) -> str:
     return f"{text}  [{key_of(name)}]"
 
 
+def _acting(act: Callable[[str], None], name: str) -> Callable[[Any], None]:
+    return lambda _: act(name)
+
+
 class Keys:
     """Binds actions to keys, and releases them again: only those that are still ours."""
 
     def __init__(self, viewer: Any, act: Callable[[str], None]) -> None:
         self._bound: list[tuple[Any, str, Callable[[Any], None]]] = []
         for shortcut in SHORTCUTS:
-            self.bind(viewer, shortcut.key, lambda _, name=shortcut.name: act(name))
+            self.bind(viewer, shortcut.key, _acting(act, shortcut.name))
 
     def bind(self, provider: Any, key: str, function: Callable[[Any], None]) -> None:
         """Bind a key of a viewer or layer; one that somebody else has bound there stays theirs."""

@@ -126,12 +126,14 @@ class ObjectsModel(QAbstractTableModel):
         if column == NAME:
             return self._names.get(label, "")
         if column == SCORE:
-            return _number(columns["score"][row], ".2f")
+            return f"{columns['score'][row]:.2f}" if "score" in columns else "–"
         if column == SIZE:
             return f"{columns['area'][row]:.6g}"
         if column == POSITION:
             return f"{columns['centroid_row'][row]:.0f}, {columns['centroid_column'][row]:.0f}"
-        return str(label) if column == LABEL else _kind(columns["kind"][row])
+        if column == LABEL:
+            return str(label)
+        return str(columns["kind"][row]) if "kind" in columns else "–"
 
     def flags(self, index: Index) -> Qt.ItemFlag:
         flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
@@ -161,17 +163,9 @@ class ObjectsModel(QAbstractTableModel):
             keys: Any = np.array(texts)
         else:
             names = {LABEL: "label", SCORE: "score", SIZE: "area", POSITION: "centroid_row", KIND: "kind"}
-            keys = self._columns[names[column]]
+            keys = self._columns.get(names[column], labels)
         rows = np.argsort(keys, kind="stable")
         return rows[::-1] if order == Qt.SortOrder.DescendingOrder else rows
 
 
 SHORT = {"micrometer": "µm", "nanometer": "nm", "millimeter": "mm"}
-
-
-def _number(value: Any, form: str) -> str:
-    return "–" if not np.isfinite(value) else format(float(value), form)
-
-
-def _kind(value: Any) -> str:
-    return "–" if not value or not np.isfinite(value) or value < 0 else str(int(value))

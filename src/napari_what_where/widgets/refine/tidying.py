@@ -63,6 +63,7 @@ class Tidier:
 
     def _edit_of(self, name: str, plane: Plane, selected: Sequence[int] | None) -> Tidy:
         from napari_what_where.refinement import tidy
+        from napari_what_where.refinement.snapping import snap_to_edges
 
         dock = self._dock
         locked, small = dock.locks.of(plane.layer), dock.panel.small.value()
@@ -80,7 +81,7 @@ class Tidier:
             "largest": lambda labels, known: tidy.keep_largest(labels, selected, locked=locked),
             "separate": separate,
             "relabel": lambda labels, known: tidy.relabel(labels, locked=locked),
-            "snap": lambda labels, known: tidy.snap_to_edges(labels, known.guide, selected, locked=locked),
+            "snap": lambda labels, known: snap_to_edges(labels, known.guide, selected, locked=locked),
         }
         return table[name]
 

@@ -203,7 +203,7 @@ class Grow(Tool):
 class Similar(Tool):
     """A click finds all that is like an object; a threshold says how much."""
 
-    hint = "Click one object to find all like it, then choose how much alike they have to be."
+    hint = "Click an object, or a place without one, to find all that are like it."
 
     def __init__(self, dock: RefineDock) -> None:
         super().__init__(dock)
@@ -232,9 +232,6 @@ class Similar(Tool):
         self.drop()
 
     def click(self, plane: Plane, at: At) -> None:
-        if int(plane.read()[at]) == 0:
-            self.dock.say("That is background; click an object.")
-            return
         self.dock.with_known(plane, lambda known: self._find(plane, at, known))
 
     def _find(self, plane: Plane, at: At, known: Known) -> None:
@@ -259,10 +256,10 @@ class Similar(Tool):
         """Show what is found at the threshold of the slider."""
         if self.likeness is None or self._plane is None or self._plane.layer not in self.dock.viewer.layers:
             return
-        count, found = self.likeness.at(self.threshold)
-        self.preview.show(self._plane, found, whole=False)
-        noun = "region" if count == 1 else "regions"
-        self.dock.say(f"{count} {noun} like it; Accept takes them." if count else "None is that much like it.")
+        count, where = self.likeness.at(self.threshold)
+        self.preview.show(self._plane, where, whole=False)
+        found = "Nothing else is that much like it" if count < 2 else f"{count - 1} more like it"
+        self.dock.say(f"{found}; move the slider for more or fewer, then Accept or Drop.")
 
     def more(self, notches: int) -> None:
         """By a key: more or fewer."""
