@@ -28,7 +28,8 @@ def write_ome_zarr(path: Path, given: LabelImage) -> None:
     """
     name = re.sub(r"[^\w.-]+", "_", given.name).strip("._") or "labels"
     where = f"labels/{name}"
-    stored = given.labels.astype(np.min_scalar_type(int(given.labels.max())))
+    # By its name: numpy has several types of 64 bits, of which zarr knows one.
+    stored = given.labels.astype(np.min_scalar_type(int(given.labels.max())).name)
     levels = _write_levels(path / where, stored, channels=False)
     _write_group(path / "labels", {"labels": [name]})
     own = {"multiscales": [_multiscale(given, name, levels)], "image-label": _image_label(given)}

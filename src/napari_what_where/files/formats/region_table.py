@@ -67,7 +67,9 @@ def _rows(given: LabelImage) -> Iterator[dict[str, Any]]:
     labels = given.labels.transpose(first)
     image = None
     if given.image is not None:
-        image = given.image.transpose([*first, *range(labels.ndim, given.image.ndim)])
+        # Half floats overflow where they are summed, and truth values are not averaged.
+        image = given.image.astype(np.float32) if given.image.dtype in (np.float16, np.bool_) else given.image
+        image = image.transpose([*first, *range(labels.ndim, image.ndim)])
     unit, sizes = _measure(given, space)
     for place in np.ndindex(labels.shape[: len(others)]):
         where = {_OTHERS[axis]: number for axis, number in zip(others, place, strict=True)}

@@ -29,6 +29,7 @@ def write_ome_tiff(path: Path, given: LabelImage) -> None:
             path,
             given.labels.astype(ome_dtype(given.labels)),
             ome=True,
+            photometric="minisblack",  # three columns are no colours
             compression="zlib",
             software=software(),
             metadata={"axes": given.axes, "Name": given.name, **_described(given), **_scale(given)},
