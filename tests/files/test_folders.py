@@ -53,9 +53,13 @@ def test_whatever_move_fails_all_is_as_it_was(tmp_path, monkeypatch, earlier, fa
 
 
 def test_interrupted_while_it_is_made_nothing_is_left(tmp_path):
-    with pytest.raises(KeyboardInterrupt), atomic_path(tmp_path / "a.zarr") as temporary:
-        fill(temporary, "new")
-        raise KeyboardInterrupt
+    def write_half():
+        with atomic_path(tmp_path / "a.zarr") as temporary:
+            fill(temporary, "new")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
     assert list(tmp_path.iterdir()) == []
 
 
