@@ -74,6 +74,7 @@ class Choices:
         chosen = layer if layer in self._labels else next(iter(self._labels), None)
         _show(self._panel.labels, self._labels.index(chosen) if chosen is not None else -1)
         self._take(chosen)
+        self._dock.on_layers_changed()
 
     def _follow(self, event: Any = None) -> None:
         """The active layer is the one to refine, if it is one that can be."""

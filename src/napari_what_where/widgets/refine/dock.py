@@ -141,6 +141,13 @@ class RefineDock(QWidget):
         self.panel.show_tool(None)
         self.show_decision()
 
+    def on_layers_changed(self) -> None:
+        """Layers were added or removed: a tool without the layers it needs is left."""
+        tool = self.tool
+        if isinstance(tool, Scribble) and tool.strokes is not None and tool.strokes not in self.viewer.layers:
+            self.leave_tool()
+        self.show_decision()
+
     def show_decision(self) -> None:
         """Offer Accept and Drop where there is something to accept or drop."""
         tool = self.tool

@@ -45,7 +45,7 @@ TIDY = {
     "largest": ("Keep largest", "Of each object only the largest connected part"),
     "separate": ("Separate", "Give each connected part a number of its own"),
     "relabel": ("Relabel", "Number all objects 1, 2, 3 …"),
-    "small": ("Remove <", "Remove parts of fewer pixels than this"),
+    "small": ("Remove small", "Remove parts of fewer pixels than this"),
 }
 OBJECTS = {
     "delete": ("Delete", "Make the selected objects background"),
@@ -156,14 +156,13 @@ class Panel:
         self.small = QSpinBox()
         self.small.setRange(1, 10**8)
         self.small.setValue(20)
+        self.small.setPrefix("small: < ")
         self.small.setSuffix(" px")
         self.small.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
-        self.small.setFixedWidth(64)
         self.small.setToolTip("Parts of fewer pixels are removed")
         buttons = [self._button(name, *TIDY[name]) for name in TIDY]
-        grid = _grid([_row(self.scope, self.planes, stretch=None)], 1)
-        inner = _grid([*buttons[:5], _row(buttons[5], self.small, stretch=0)], 3)
-        grid.addLayout(inner, 1, 0)
+        grid = _grid([_row(self.scope, self.planes, self.small)], 1)
+        grid.addLayout(_grid(buttons, 3), 1, 0)
         return grid
 
     def _make_table(self) -> QTableView:

@@ -111,7 +111,7 @@ class ObjectsModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.DecorationRole and column == LABEL:
             colour = self._colour(label)
             return None if colour is None else QColor.fromRgbF(*(float(each) for each in colour[:3]))
-        if role == Qt.ItemDataRole.TextAlignmentRole and column in (LABEL, SCORE, SIZE, KIND):
+        if role == Qt.ItemDataRole.TextAlignmentRole and column in (SCORE, SIZE, KIND):
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         if role == Qt.ItemDataRole.ToolTipRole:
             return TIPS[column]

@@ -1,0 +1,208 @@
+"""What is shown before it is done: strokes that are carried on, and objects that are alike."""
+
+from __future__ import annotations
+
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from napari_what_where.widgets.refine.target import HELPER
+from tests.widgets.refine.stand_in import NearestColour
+
+
+@pytest.fixture
+def opened(driver, picture, wrong, monkeypatch):
+    module = types.ModuleType("napari_what_where.refinement.propagation")
+    module.Propagator = NearestColour
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    driver.viewer.add_image(picture, name="discs")
+    driver.viewer.add_labels(wrong.copy(), name="theirs")
+    return driver
+
+
+def stroke(driver, label, at, to):
+    """A stroke as napari's brush makes it: one step of the undo of the layer that is drawn on."""
+    layer = driver.viewer.layers.selection.active
+    assert HELPER in layer.metadata
+    with layer.block_history():
+        for part in np.linspace(0, 1, 6):
+            layer.paint(tuple(np.array(at) * (1 - part) + np.array(to) * part), label)
+    driver.wait()
+
+
+def scribble(driver):
+    driver.press("scribble")
+    tool = driver.dock.tool
+    tool.strokes.brush_size = 3
+    background = tool.background
+    lead = (0,) * (driver.dock.layer.ndim - 2)
+    stroke(driver, background, (*lead, 2, 4), (*lead, 2, 90))
+    stroke(driver, 4, (*lead, 16, 12), (*lead, 16, 20))
+    stroke(driver, 5, (*lead, 16, 45), (*lead, 16, 52))
+    return tool
+
+
+def test_strokes_become_labels_as_one_step(opened, picture, wrong):
+    tool = scribble(opened)
+    assert opened.names() == ["discs", "theirs", "theirs preview", "theirs scribbles"]
+    np.testing.assert_array_equal(opened.labels, wrong)
+    assert not opened.dock.layer.visible
+    shown = tool.preview.layer.data.copy()
+    assert not tool.preview.layer.editable
+    opened.press("accept")
+    assert opened.names() == ["discs", "theirs"]
+    assert opened.dock.layer.visible
+    assert opened.dock.active is None
+    assert opened.viewer.layers.selection.active is opened.dock.layer
+    np.testing.assert_array_equal(opened.labels, shown)
+    assert set(np.unique(opened.labels)) == {0, 4, 5}
+    assert opened.labels[46, 80] == 5  # the disc that was missing, of the colour of the other stroke
+    assert len(opened.dock.layer._undo_history) == 1
+    opened.dock.layer.undo()
+    np.testing.assert_array_equal(opened.labels, wrong)
+
+
+def test_dropped_strokes_change_nothing(opened, wrong):
+    scribble(opened)
+    opened.key("Q")
+    assert opened.names() == ["discs", "theirs"]
+    np.testing.assert_array_equal(opened.labels, wrong)
+    assert not opened.dock.layer._undo_history
+
+
+def test_undoing_a_stroke_carries_on_what_is_left(opened):
+    tool = scribble(opened)
+    assert set(np.unique(tool.preview.layer.data)) == {0, 4, 5}
+    opened.press("undo")
+    opened.wait()
+    assert set(np.unique(tool.preview.layer.data)) == {0, 4}
+    opened.press("redo")
+    assert set(np.unique(tool.preview.layer.data)) == {0, 4, 5}
+    for _ in range(3):
+        opened.press("undo")
+    assert not tool.preview.shown
+    assert "theirs scribbles" in opened.names()
+
+
+def test_locked_labels_are_not_scribbled_over(opened, wrong):
+    opened.dock.lock([2, 9])
+    scribble(opened)
+    opened.press("accept")
+    for label in (2, 9):
+        np.testing.assert_array_equal(opened.labels == label, wrong == label)
+    assert opened.labels[46, 80] == 5
+
+
+def test_locking_while_scribbling(opened, wrong):
+    tool = scribble(opened)
+    opened.dock.lock([2])
+    opened.wait()
+    assert (tool.preview.layer.data[wrong == 2] == 2).all()
+
+
+def test_new_objects_get_numbers_that_are_free(opened):
+    tool = scribble(opened)
+    opened.press("new_stroke")
+    assert tool.strokes.selected_label == 11  # 9 is the largest, 10 stands for background
+    opened.press("background_stroke")
+    assert tool.strokes.selected_label == 10
+
+
+def test_scribbles_of_a_plane_of_a_stack(driver, picture, wrong, monkeypatch):
+    module = types.ModuleType("napari_what_where.refinement.propagation")
+    module.Propagator = NearestColour
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    transform = {"scale": (2, 1, 3), "rotate": (0, 0, 20), "translate": (0, 4, 0)}
+    driver.viewer.add_image(np.stack([picture[..., 0]] * 3), **transform)
+    stack = np.stack([wrong] * 3)
+    driver.viewer.add_labels(stack.copy(), **transform)
+    driver.viewer.dims.set_current_step(0, 1)
+    tool = scribble(driver)
+    layer = driver.dock.layer
+    np.testing.assert_allclose(tool.strokes.data_to_world((0, 5, 6)), layer.data_to_world((1, 5, 6)))
+    driver.press("accept")
+    np.testing.assert_array_equal(driver.labels[[0, 2]], stack[[0, 2]])
+    assert not np.array_equal(driver.labels[1], wrong)
+    layer.undo()
+    np.testing.assert_array_equal(driver.labels, stack)
+
+
+def test_accept_waits_for_the_last_stroke(opened, wrong):
+    tool = scribble(opened)
+    with tool.strokes.block_history():
+        tool.strokes.paint((46, 48), 7)
+    assert not opened.dock.work.idle
+    opened.dock.act("accept")
+    opened.wait()
+    assert (opened.labels == 7).any()
+    assert opened.names() == ["discs", "theirs"]
+
+
+def test_the_labels_go_while_scribbling(opened):
+    scribble(opened)
+    opened.viewer.layers.remove(opened.dock.layer)
+    opened.wait()
+    assert opened.names() == ["discs"]
+    assert opened.dock.active is None
+
+
+def test_the_strokes_are_deleted_by_hand(opened, wrong):
+    tool = scribble(opened)
+    opened.viewer.layers.remove(tool.strokes)
+    opened.wait()
+    assert opened.dock.active is None
+    assert opened.names() == ["discs", "theirs"]
+    np.testing.assert_array_equal(opened.labels, wrong)
+
+
+# Similar
+
+
+def test_similar_objects_become_one_or_stay_instances(opened, wrong):
+    opened.press("similar")
+    opened.click((46, 48))
+    tool = opened.dock.tool
+    slider = opened.panel.threshold
+    assert slider.isEnabled()
+    slider.setValue(0)
+    assert tool.likeness.count(tool.threshold) == 1
+    counts = []
+    for value in range(0, 201, 20):
+        slider.setValue(value)
+        counts.append(int((tool.preview.layer.data > 0).sum()))
+    assert counts == sorted(counts)
+    assert counts[-1] > counts[0]
+    np.testing.assert_array_equal(opened.labels, wrong)
+    slider.setValue(round(tool.likeness.suggested * 200))
+    where = tool.preview.layer.data > 0
+    opened.panel.as_one.setChecked(True)
+    opened.press("accept")
+    assert (opened.labels[where] == 5).all()
+    np.testing.assert_array_equal(opened.labels[~where], wrong[~where])
+    assert opened.names() == ["discs", "theirs"]
+    opened.dock.layer.undo()
+    np.testing.assert_array_equal(opened.labels, wrong)
+
+
+def test_similar_instances(opened, wrong):
+    opened.press("similar")
+    opened.click((46, 16))
+    opened.key("PageUp")
+    opened.panel.threshold.setValue(120)
+    opened.key("U")
+    np.testing.assert_array_equal(opened.labels[wrong > 0], wrong[wrong > 0])
+    opened.click((46, 16))
+    opened.key("Q")
+    assert opened.names() == ["discs", "theirs"]
+    assert opened.dock.active == "similar"
+
+
+def test_the_preview_of_similar_goes_when_the_labels_change(opened):
+    opened.press("similar")
+    opened.click((46, 48))
+    assert opened.dock.tool.preview.shown
+    opened.dock.layer.paint((5, 5), 3)
+    assert not opened.dock.tool.preview.shown
+    assert not opened.dock.tool.deciding
