@@ -21,8 +21,9 @@ from napari_what_where.refinement.edit import (
 from napari_what_where.refinement.guide import Box, Guide
 from napari_what_where.refinement.parts import masked, parts_of
 
-LEAST_GAIN = 0.03
-"""Every step adds or takes this share of the object, so that it shows."""
+LEAST_GAIN, LEAST_END = 0.05, 0.01
+"""Every step adds or takes this share of the object, so that it shows; less will do where a thing ends, for what
+comes next is far larger."""
 MOST_GAIN = 1.0
 """A node that would add more is taken in by its parts, the most alike first."""
 NO_BACKGROUND = 0.05
@@ -114,7 +115,7 @@ class Growth:
         labels = check_labels(labels)
         self.guide.check(labels)
         if self._is_locked:
-            return no_edit("Background is locked." if self.new else f"Region {self.label} is locked.", self.label)
+            return no_edit("Background is locked." if self.new else f"Object {self.label} is locked.", self.label)
         if self.level * by < 0:
             return self._back(labels)
         return self._up(labels) if by > 0 else self._down(labels)
@@ -125,10 +126,8 @@ class Growth:
         size = int(np.count_nonzero(own))
         least = max(1, int(np.ceil(LEAST_GAIN * size)))
         offers = self.guide.summed(self._held)
-        for rung in range(self._rung, len(self._path)):
-            node = self._path[rung]
-            enough = 1 if rung == len(self._path) - 1 else least
-            if offers[node] < enough:
+        for rung, node in enumerate(self._path[self._rung :], self._rung):
+            if offers[node] < (enough := self._enough(rung, size, offers)):
                 continue
             if size and offers[node] > MOST_GAIN * size:
                 flat = self._reached(labels, self._smaller_part(labels, node, offers, (box, own), least))
@@ -137,13 +136,20 @@ class Growth:
             flat = self._reached(labels, node)
             if len(flat) >= enough:
                 return self._take(labels, flat, rung)
-        return no_edit(f"There is nothing more around region {self.label} to take in.", self.label)
+        return no_edit(f"There is nothing more around object {self.label} to take in.", self.label)
+
+    def _enough(self, rung: int, size: int, offers: np.ndarray) -> int:
+        """Pixels that a rung of the ladder has to add to an object of that size."""
+        if rung == len(self._path) - 1:
+            return 1
+        ends = offers[self._path[rung + 1]] > MOST_GAIN * size
+        return max(1, int(np.ceil((LEAST_END if ends else LEAST_GAIN) * size)))
 
     def _down(self, labels: np.ndarray) -> Edit:
         """Let fall what the next smaller node does not hold."""
         if labels[self.at] != self.label or 0 in self.locked:
             why = "background is locked" if 0 in self.locked else "it is not under this pixel"
-            return no_edit(f"Region {self.label} can not shrink: {why}.", self.label)
+            return no_edit(f"Object {self.label} can not shrink: {why}.", self.label)
         box, own = self._own(labels)
         positions = self.guide.positions_in(box)
         held = self.guide.summed(np.bincount(positions[own], minlength=self.guide.leaf_count))
@@ -158,8 +164,8 @@ class Growth:
                 self._done.append(_Step(flat, np.full(len(flat), self.label), self._rung))
                 self.level -= 1
                 left = size - len(flat)
-                return edit_at(labels, flat, 0, f"Region {self.label} shrank to {left:,} pixels.", self.label)
-        return no_edit(f"Region {self.label} can not get smaller along the tree.", self.label)
+                return edit_at(labels, flat, 0, f"Object {self.label} shrank to {left:,} pixels.", self.label)
+        return no_edit(f"Object {self.label} can not get smaller along the tree.", self.label)
 
     def _back(self, labels: np.ndarray) -> Edit:
         """Undo the last step, where nothing else has changed since."""
@@ -171,7 +177,7 @@ class Growth:
         if self.level > 0:
             self._held += self._by_position(done.flat)
         self.level += 1 if self.level < 0 else -1
-        said = f"Region {self.label} is back to {'the start' if not self.level else f'step {self.level:+d}'}."
+        said = f"Object {self.label} is back to {'the start' if not self.level else f'step {self.level:+d}'}."
         return edit_at(labels, flat, before, said, self.label, self.locked)
 
     def _take(self, labels: np.ndarray, flat: np.ndarray, rung: int) -> Edit:
@@ -180,14 +186,15 @@ class Growth:
         self._held -= self._by_position(edit.flat)
         self._rung = rung
         self.level += 1
-        return replace(edit, said=f"Region {self.label} took in {len(edit.flat):,} pixels.")
+        return replace(edit, said=f"Object {self.label} took in {len(edit.flat):,} pixels.")
 
     def _own(self, labels: np.ndarray) -> tuple[Box, np.ndarray]:
-        """The window around the object, and where it is in it; of a new one its first pixel's, empty."""
-        if self.new and self.level == 0:
+        """The window around the object, and where it is in it; of one that is not there its first pixel's, empty."""
+        found = masked(labels, self.label)
+        if found is None:
             row, column = self.at
             return (slice(row, row + 1), slice(column, column + 1)), np.zeros((1, 1), bool)
-        return masked(labels, self.label)
+        return found
 
     def _offered(self, labels: np.ndarray, box: Box) -> np.ndarray:
         """What may be taken of a window, bool."""
@@ -201,7 +208,7 @@ class Growth:
         positions, offered = self.guide.positions_in(box), self._offered(labels, box)
         offered &= (positions >= self.guide.first[node]) & (positions < self.guide.last[node])
         seeds = labels[box] == self.label
-        if self.new and self.level == 0:
+        if not seeds.any():
             seeds[self.at[0] - box[0].start, self.at[1] - box[1].start] = True
         return flat_in(offered & parts_of(offered | seeds).meeting(seeds), box, labels.shape[1])
 

@@ -51,7 +51,8 @@ class Guide:
     parents : (2 L − 1,) int64
         The node that each is merged into; −1 for the root, the last.
     boxes : (2 L − 1, 4) int64
-        First row, first column, one past the last row and column of each node; empty where its area is 0.
+        First row, first column, one past the last row and column of a window that holds each node: the smallest, where
+        labels are no coarser than the plane that was worked on.
     channels : (rows, columns, channels) float32 of the plane that was worked on, whole or lazily, or None.
     """
 

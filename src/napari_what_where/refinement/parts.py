@@ -45,9 +45,11 @@ def largest_part(mask: np.ndarray) -> np.ndarray:
     return parts.numbers == np.bincount(parts.numbers.ravel())[1:].argmax() + 1
 
 
-def masked(labels: np.ndarray, label: int) -> tuple[Box, np.ndarray]:
-    """The window around a label that is there, and where it is in it, bool."""
+def masked(labels: np.ndarray, label: int) -> tuple[Box, np.ndarray] | None:
+    """The window around a label, and where it is in it, bool; None where it is not there."""
     mask = labels == label
+    if not mask.any():
+        return None
     box = box_of(mask)
     return box, mask[box]
 
@@ -96,7 +98,7 @@ def plane_parts(labels: np.ndarray, *, corners: bool = False) -> PlaneParts:
     from skimage.measure import label
 
     numbers = label(labels, background=0, connectivity=2 if corners else 1)
-    sizes = np.bincount(numbers.reshape(-1))
+    sizes = np.bincount(numbers.reshape(-1), minlength=1)
     of_part = np.zeros(len(sizes), np.int64)
     of_part[numbers.reshape(-1)] = labels.reshape(-1)
     return PlaneParts(numbers, of_part, sizes)

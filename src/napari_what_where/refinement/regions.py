@@ -57,21 +57,21 @@ def merge(
     wanted = sorted({int(member) for member in members})
     asked = {*wanted, *(() if into is None else (int(into),))}
     if any(member <= 0 for member in asked):
-        raise ValueError("Background is no region and can not be merged. Choose regions with a label above 0.")
+        raise ValueError("Background is no object and can not be merged. Choose labels above 0.")
     if held := sorted(asked & {int(label) for label in locked}):
-        raise ValueError(f"{_named(held)} locked. Unlock first, or leave out of the merge.")
+        raise ValueError(f"{_named(held)} locked. Unlock first, or choose others.")
     flat = np.flatnonzero(is_among(labels, wanted))
     present, counts = np.unique(labels.reshape(-1)[flat], return_counts=True)
     if len(present) == 0 or (len(present) == 1 and into in (None, int(present[0]))):
-        return no_edit("Nothing to merge: choose at least two regions.", int(present[0]) if len(present) else None)
+        return no_edit("Nothing to merge: choose at least two objects.", int(present[0]) if len(present) else None)
     target = int(present[counts.argmax()]) if into is None else int(into)
-    return edit_at(labels, flat, target, f"{len(present)} regions are now region {target}.", target)
+    return edit_at(labels, flat, target, f"{len(present)} objects are now object {target}.", target)
 
 
 def _named(labels: list[int]) -> str:
     if len(labels) == 1:
-        return f"Region {labels[0]} is"
-    return f"Regions {', '.join(map(str, labels[:-1]))} and {labels[-1]} are"
+        return f"Object {labels[0]} is"
+    return f"Objects {', '.join(map(str, labels[:-1]))} and {labels[-1]} are"
 
 
 def split(
@@ -113,24 +113,26 @@ def split(
     guide.check(labels)
     label = int(labels[at])
     if label == 0:
-        return no_edit("This is background; click a region to split it.", 0)
+        return no_edit("This is background; click an object to split it.", 0)
     if label in locked:
-        return no_edit(f"Region {label} is locked.", label)
-    box, mask = masked(labels, label)
+        return no_edit(f"Object {label} is locked.", label)
+    found = masked(labels, label)
+    assert found is not None
+    box, mask = found
     inner = at[0] - box[0].start, at[1] - box[1].start
     part = parts_of(mask).at(inner)
     whole, one, how = mask, part, "was in parts"
     if not _stands_apart(mask, part):
         whole, how = part, "was divided"
-        found = _along_tree(part, box, guide)
-        if found is None:
-            found, how = _at_neck(part, inner), "was cut at a neck"
-        if found is None:
-            return no_edit(f"Nothing is left to split in region {label}.", label)
-        one = found
+        half = _along_tree(part, box, guide)
+        if half is None:
+            half, how = _at_neck(part, inner), "was cut at a neck"
+        if half is None:
+            return no_edit(f"Nothing is left to split in object {label}.", label)
+        one = half
     new = int(free_labels(labels, 1, taken=locked, first=free)[0])
     smaller = _smaller(whole, one)
-    said = f"Region {label} {how}: region {new} is new."
+    said = f"Object {label} {how}: object {new} is new."
     return edit_at(labels, flat_in(smaller, box, labels.shape[1]), new, said, label, locked)
 
 

@@ -99,7 +99,7 @@ class Likeness:
             raise ValueError(f"The labels have shape {labels.shape}; expected {self.ranks.shape}, as when clicked.")
         count = self.count(threshold)
         if as_one and self.label in self.locked and self.label != 0:
-            return no_edit(f"Region {self.label} is locked and can not take in others.", self.label)
+            return no_edit(f"Object {self.label} is locked and can not take in others.", self.label)
         names, targets = self.names[:count], self.names[:count].copy()
         if as_one:
             targets[:] = self.label or free_labels(labels, 1, taken=self.locked, first=free)[0]
@@ -113,14 +113,14 @@ class Likeness:
         focus = int(targets[0]) if as_one else self.label or None
         edit = edit_at(labels, flat, targets[rank], _said(count, as_one, focus), focus, self.locked)
         if not edit and not as_one and count > 1:
-            return no_edit(f"{count} regions are alike, each with its own label already.", focus)
+            return no_edit(f"{count} objects are alike, each with its own label already.", focus)
         return edit
 
 
 def _said(count: int, as_one: bool, label: int | None) -> str:
     if count == 1:
         return "Nothing else is as like as that."
-    return f"{count} regions are now region {label}." if as_one else f"{count} regions are alike, each has its label."
+    return f"{count} objects are now object {label}." if as_one else f"{count} objects are alike, each has its label."
 
 
 def find_like(labels: np.ndarray, at: tuple[int, int], guide: Guide, *, locked: Collection[int] = ()) -> Likeness:

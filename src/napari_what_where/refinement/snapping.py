@@ -18,6 +18,8 @@ from napari_what_where.working_plane.object_scale import Part, Tile
 REACH = 6
 SIGMA = 1.0
 """Pixels by which the image is blurred before its gradient is taken."""
+PULL = 0.1
+"""Height of the ridge along an outline as it is, in mean squared gradients of the band."""
 MARGIN = 5
 """Pixels around a window that its gradient depends on."""
 
@@ -54,7 +56,7 @@ def snap_to_edges(
 
     Notes
     -----
-    Deterministic. Where there is no edge, an outline stays about where it is. Cost: 1 µs a pixel of the band, and
+    Deterministic. Where there is no edge, an outline stays where it is, but for its sharpest corners. Cost: 1 µs a pixel of the band, and
     0.2 µs a pixel of the window around the selection.
     """
     labels = check_labels(labels)
@@ -137,11 +139,19 @@ def _flooded(
     names, index = np.unique(labels[rim], return_inverse=True)
     markers = np.zeros(labels.shape, np.int32)
     markers[rim] = index + 1
-    flooded = watershed(strength, markers, mask=movable | rim)
+    flooded = watershed(strength + _pull(strength, depths, movable), markers, mask=movable | rim)
     after = labels.copy()
     reached = movable & (flooded > 0)
     after[reached] = names[flooded[reached] - 1]
     return after
+
+
+def _pull(strength: np.ndarray, depths: list[np.ndarray], movable: np.ndarray) -> np.ndarray:
+    """A low ridge along the outlines as they are, which decides where there is no edge, (rows, columns) float32."""
+    typical = float(strength[movable].mean()) if movable.any() else 0.0
+    away = np.sum(depths[1:], axis=0, dtype=np.float32)
+    ridge: np.ndarray = np.float32(PULL * typical or 1.0) * (1 - away / len(depths))
+    return ridge
 
 
 def _erosions(labels: np.ndarray, reach: int) -> list[np.ndarray]:

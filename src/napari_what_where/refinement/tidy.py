@@ -37,7 +37,7 @@ def fill_holes(
     # What encloses a 4-connected hole is 8-connected.
     parts = plane_parts(labels, corners=True)
     chosen = (parts.sizes >= SMALLEST_RING) & (parts.labels != 0) & _is_chosen(parts.labels, selected, locked)
-    boxes = find_objects(parts.numbers)
+    boxes = find_objects(parts.numbers) if chosen.any() else []
     filled, holes = labels.copy(), 0
     # The innermost part has the smallest box.
     for part in sorted(np.flatnonzero(chosen).tolist(), key=lambda part: _size(boxes[part - 1])):
@@ -100,7 +100,7 @@ def keep_largest(labels: np.ndarray, selected: Collection[int] | None = None, *,
     parts = plane_parts(labels)
     lesser = _are_lesser(parts) & _is_chosen(parts.labels, selected, locked)
     if not lesser.any():
-        return no_edit("Every region is in one part already.")
+        return no_edit("Every object is in one part already.")
     return _relabelled(labels, parts, np.where(lesser, 0, parts.labels), "smaller part", "removed", locked)
 
 
@@ -120,7 +120,7 @@ def separate(
     parts = plane_parts(labels)
     lesser = _are_lesser(parts) & _is_chosen(parts.labels, selected, locked)
     if not lesser.any():
-        return no_edit("Every region is in one part already.")
+        return no_edit("Every object is in one part already.")
     after = parts.labels.copy()
     after[lesser] = free_labels(labels, int(np.count_nonzero(lesser)), taken=locked, first=free)
     return _relabelled(labels, parts, after, "part", "separated", locked)
@@ -142,7 +142,7 @@ def relabel(labels: np.ndarray, *, locked: Collection[int] = ()) -> Edit:
     after[np.flatnonzero(moving)[np.argsort(first[moving])]] = numbers
     changed = after[index] != of_run
     values = np.repeat(after[index][changed], runs.length[changed])
-    said = f"{_several(count, 'region')} numbered in order." if changed.any() else "The numbers are in order already."
+    said = f"{_several(count, 'object')} numbered in order." if changed.any() else "The numbers are in order already."
     return edit_at(labels, runs.pixels(changed), values, said, locked=locked)
 
 
