@@ -181,6 +181,8 @@ def test_similar_objects_become_one_or_stay_instances(opened, wrong):
     opened.press("accept")
     assert (opened.labels[where] == 5).all()
     np.testing.assert_array_equal(opened.labels[~where], wrong[~where])
+    assert not tool.preview.layer.data.any()
+    opened.press("similar")
     assert opened.names() == ["discs", "theirs"]
     opened.dock.layer.undo()
     np.testing.assert_array_equal(opened.labels, wrong)
@@ -195,8 +197,10 @@ def test_similar_instances(opened, wrong):
     np.testing.assert_array_equal(opened.labels[wrong > 0], wrong[wrong > 0])
     opened.click((46, 16))
     opened.key("Q")
-    assert opened.names() == ["discs", "theirs"]
     assert opened.dock.active == "similar"
+    assert not opened.dock.tool.deciding
+    opened.key("Escape")
+    assert opened.names() == ["discs", "theirs"]
 
 
 def test_the_preview_of_similar_goes_when_the_labels_change(opened):

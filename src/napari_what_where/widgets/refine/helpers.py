@@ -48,39 +48,60 @@ def _marked() -> Any:
 
 
 class Preview:
-    """What an edit would make of a plane, in a layer that nobody can paint on; the layer itself hides meanwhile.
+    """What an edit would make of a plane, in a layer that nobody can paint on.
 
-    ``whole``: the preview holds the plane as it would be; else only what would change, over what there is.
+    ``whole``: the preview holds the plane as it would be, and the layer itself hides meanwhile; else it marks what is
+    meant, over what there is. The layer is there, and empty, from :meth:`prepare` on, as long as a tool is on: napari
+    takes a while to add one.
     """
 
-    def __init__(self, viewer: Any) -> None:
-        self._viewer = viewer
+    def __init__(self, viewer: Any, *, whole: bool) -> None:
+        self._viewer, self._whole = viewer, whole
         self.layer: Labels | None = None
-        self.plane: Plane | None = None
+        self.shown = False
+        """Whether there is anything in it."""
+        self._of: Any = None
         self._hidden: Labels | None = None
 
-    @property
-    def shown(self) -> bool:
-        """Whether there is a preview."""
-        return self.layer is not None and self.layer in self._viewer.layers
-
-    def show(self, plane: Plane, labels: np.ndarray, *, whole: bool) -> None:
-        """Show (rows, columns) labels, in the preview there is or in a new one."""
-        if self.layer is not None and self.shown and self.plane is not None and self.plane.layer is plane.layer:
-            self.layer.data[...] = plane.block(labels)
-            self.layer.refresh(extent=False, highlight=False)
-            return
-        self.clear()
-        look: dict[str, Any] = {"opacity": plane.layer.opacity} if whole else {"opacity": 0.75, "colormap": _marked()}
-        self.plane = plane
-        self.layer = add_helper(self._viewer, plane, "preview", labels.astype(np.int32), **look)
+    def prepare(self, plane: Plane) -> Labels:
+        """Have a layer ready for previews of a plane."""
+        of = (plane.layer, plane.key, plane.axes, plane.shape)
+        if self.layer is not None and self.layer in self._viewer.layers and self._of == of:
+            return self.layer
+        self.remove()
+        nothing = np.zeros(plane.shape, np.int32)
+        look: dict[str, Any] = {"opacity": plane.layer.opacity} if self._whole else _marking()
+        self._of, self.layer = of, add_helper(self._viewer, plane, "preview", nothing, **look)
         self.layer.editable = False
-        if whole and plane.layer.visible:
+        return self.layer
+
+    def show(self, plane: Plane, labels: np.ndarray) -> None:
+        """Show (rows, columns) labels."""
+        layer = self.prepare(plane)
+        layer.data[...] = plane.block(labels)
+        layer.refresh(extent=False, highlight=False)
+        self.shown = True
+        if self._whole and plane.layer.visible:
             plane.layer.visible, self._hidden = False, plane.layer
 
     def clear(self) -> None:
-        """Take the preview away."""
-        remove_helper(self._viewer, self.layer)
+        """Show nothing."""
         if self._hidden is not None and self._hidden in self._viewer.layers:
             self._hidden.visible = True
-        self.layer = self.plane = self._hidden = None
+        if self.shown and self.layer is not None and self.layer in self._viewer.layers:
+            self.layer.data[...] = 0
+            self.layer.refresh(extent=False, highlight=False)
+        self._hidden, self.shown = None, False
+
+    def remove(self) -> None:
+        """Take the layer away."""
+        layer, self.shown = self.layer, False
+        self.clear()
+        remove_helper(self._viewer, layer)
+        self.layer = self._of = None
+
+
+def _marking() -> dict[str, Any]:
+    from napari.utils.colormaps import DirectLabelColormap
+
+    return {"opacity": 0.75, "colormap": DirectLabelColormap(color_dict={None: "#ffd54a", 0: "transparent"})}

@@ -28,7 +28,7 @@ class Scribble(Tool):
 
     def __init__(self, dock: RefineDock) -> None:
         super().__init__(dock)
-        self.preview = Preview(dock.viewer)
+        self.preview = Preview(dock.viewer, whole=True)
         self.strokes: Labels | None = None
         self.plane: Plane | None = None
         self.background = 0
@@ -49,6 +49,7 @@ class Scribble(Tool):
         layer = plane.layer
         self.plane, self._drawn, self._result, self._accepting = plane, None, None, False
         self.background = dock.free_label(layer)
+        self.preview.prepare(plane)
         self.strokes = strokes = add_helper(dock.viewer, plane, "scribbles", np.zeros(plane.shape, np.int32), opacity=1)
         strokes.features = {"index": [self.background], "name": ["background"]}
         strokes.selected_label = max(1, int(layer.selected_label))
@@ -65,7 +66,7 @@ class Scribble(Tool):
 
     def leave(self) -> None:
         strokes, plane, self.strokes = self.strokes, self.plane, None
-        self.preview.clear()
+        self.preview.remove()
         if strokes is not None:
             for event in (strokes.events.paint, strokes.events.set_data):
                 event.disconnect(self._on_stroke)
@@ -136,10 +137,7 @@ class Scribble(Tool):
         if self._accepting:
             self.accept()
             return
-        self.preview.show(self.plane, found, whole=True)
-        strokes, layers = self.strokes, self.dock.viewer.layers
-        if strokes in layers and layers.index(strokes) < layers.index(self.preview.layer):
-            layers.move(layers.index(strokes), len(layers))
+        self.preview.show(self.plane, found)
         count = len(np.unique(drawn[drawn > 0]))
         noun = "number" if count == 1 else "numbers"
         self.dock.say(f"Strokes in {count} {noun}, carried to the rest. Accept, drop, or draw on.")

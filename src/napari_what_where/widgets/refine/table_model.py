@@ -37,6 +37,7 @@ class ObjectsModel(QAbstractTableModel):
         self._names: Mapping[int, str] = {}
         self._locked: Collection[int] = ()
         self._colour: Callable[[int], Any] = lambda label: None
+        self._squares: dict[int, Any] = {}
         self._sorted = LABEL, Qt.SortOrder.AscendingOrder
         self._unit = "px"
 
@@ -52,6 +53,7 @@ class ObjectsModel(QAbstractTableModel):
         """Show other rows, sorted as before; ``colour``: (r, g, b, a) of a label, 0 to 1."""
         self.beginResetModel()
         self._columns, self._names, self._locked, self._colour = columns, names, frozenset(locked), colour
+        self._squares.clear()
         self._unit = "px" if unit is None else f"{SHORT.get(unit, unit)}²"
         self._order = self._sorted_rows()
         self.endResetModel()
@@ -109,8 +111,10 @@ class ObjectsModel(QAbstractTableModel):
         row, column = int(self._order[index.row()]), index.column()
         label = int(self._columns["label"][row])
         if role == Qt.ItemDataRole.DecorationRole and column == LABEL:
-            colour = self._colour(label)
-            return None if colour is None else QColor.fromRgbF(*(float(each) for each in colour[:3]))
+            if label not in self._squares:  # napari takes a while
+                colour = self._colour(label)
+                self._squares[label] = None if colour is None else QColor.fromRgbF(*map(float, colour[:3]))
+            return self._squares[label]
         if role == Qt.ItemDataRole.TextAlignmentRole and column in (SCORE, SIZE, KIND):
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         if role == Qt.ItemDataRole.ToolTipRole:

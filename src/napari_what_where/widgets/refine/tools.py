@@ -207,7 +207,7 @@ class Similar(Tool):
 
     def __init__(self, dock: RefineDock) -> None:
         super().__init__(dock)
-        self.preview = Preview(dock.viewer)
+        self.preview = Preview(dock.viewer, whole=False)
         self.likeness: Likeness | None = None
         self._plane: Plane | None = None
 
@@ -223,10 +223,14 @@ class Similar(Tool):
 
     def enter(self) -> bool:
         self.dock.panel.threshold.setEnabled(False)
-        return True
+        plane = self.dock.plane()
+        if plane is not None:
+            self.preview.prepare(plane)
+        return plane is not None
 
     def leave(self) -> None:
         self.drop()
+        self.preview.remove()
 
     def forget(self) -> None:
         self.drop()
@@ -257,7 +261,7 @@ class Similar(Tool):
         if self.likeness is None or self._plane is None or self._plane.layer not in self.dock.viewer.layers:
             return
         count, where = self.likeness.at(self.threshold)
-        self.preview.show(self._plane, where, whole=False)
+        self.preview.show(self._plane, where)
         found = "Nothing else is that much like it" if count < 2 else f"{count - 1} more like it"
         self.dock.say(f"{found}; move the slider for more or fewer, then Accept or Drop.")
 
