@@ -280,10 +280,11 @@ def markdown(record: dict[str, Any]) -> str:
     """By world: sources, timesteps and kinds of graph jointly, *what* and *where* side by side; then layer by layer."""
     results = record["results"]
     joint, alone = ([case for case in results if ("attentions" in case) == single] for single in (False, True))
-    return "\n\n".join(_table(record, cases) for cases in (joint, alone))
+    return "\n\n".join(table(record, cases) for cases in (joint, alone))
 
 
-def _table(record: dict[str, Any], cases: list[str]) -> str:
+def table(record: dict[str, Any], cases: list[str]) -> str:
+    """Each case's measures, *what* and *where* side by side, and the interval of their difference."""
     lines = [
         "| world: source | " + " | ".join(f"{measure}: what | where | less" for measure in MEASURES) + " |",
         "|---|" + "---|" * (3 * len(MEASURES)),

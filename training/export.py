@@ -20,29 +20,30 @@ CARD = Path(__file__).with_name("model_card.md")
 MOST_BYTES = 15_000_000
 
 
-def export(run: Path, folder: Path, *, average: bool = True) -> None:
+def export(run: Path, folder: Path, *, average: bool = True, most_bytes: float = MOST_BYTES) -> None:
     """Write the model of a run into ``folder``, replacing what is there of an earlier one.
 
-    ``average``: the exponential moving average of the weights, or the last ones. Raises ``FileNotFoundError`` if the
-    run has no state yet, ``ValueError`` if the weights would take more than ``MOST_BYTES``.
+    ``average``: the exponential moving average of the weights, or the last ones. ``most_bytes``: more than what is
+    shipped may take, for models that are only compared. Raises ``FileNotFoundError`` if the run has no state yet,
+    ``ValueError`` if the weights would take more than ``most_bytes``.
     """
     import torch
 
     state: dict[str, Any] = torch.load(run / "state.pt", map_location="cpu", weights_only=True)
     model = new_model(state["size"])
     model.load_state_dict(state["average" if average else "model"])
-    write_model(model, folder)
+    write_model(model, folder, most_bytes=most_bytes)
     curve = list(csv.DictReader((run / "log.csv").open()))
     shutil.copy(run / "log.csv", folder / "training.csv")
     parameters = sum(each.numel() for each in model.parameters())
     (folder / "README.md").write_text(model_card(state, curve, parameters=parameters))
 
 
-def write_model(model: Any, folder: Path) -> None:
+def write_model(model: Any, folder: Path, *, most_bytes: float = MOST_BYTES) -> None:
     """Write a ``UNet2DModel`` in float16, with its noise, as a folder that runs as a backbone."""
     size = 2 * sum(each.numel() for each in model.parameters())
-    if size > MOST_BYTES:
-        raise ValueError(f"The weights take {size} bytes as float16; expected at most {MOST_BYTES}.")
+    if size > most_bytes:
+        raise ValueError(f"The weights take {size} bytes as float16; expected at most {most_bytes}.")
     if folder.exists():
         shutil.rmtree(folder)
     model.half().save_pretrained(folder / "unet")
@@ -78,8 +79,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("--to", type=Path, required=True, help="folder; an earlier model in it is replaced")
+    parser.add_argument("--any-size", action="store_true", help="also a model that is too large to be shipped")
     given = parser.parse_args()
-    export(given.run, given.to)
+    export(given.run, given.to, most_bytes=float("inf") if given.any_size else MOST_BYTES)
     print(f"{given.to}: {sum(each.stat().st_size for each in given.to.rglob('*') if each.is_file()) / 1e6:.1f} MB")
 
 
