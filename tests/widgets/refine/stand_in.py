@@ -8,7 +8,7 @@ from napari_what_where.segments.superpixels import resized
 
 
 class NearestColour:
-    def __init__(self, analysis, shape=None):
+    def __init__(self, analysis, shape=None, report=None):
         self.shape = analysis.tree.shape if shape is None else shape
         channels = np.asarray(analysis.channels)
         self.channels = np.stack(

@@ -64,6 +64,23 @@ def test_strokes_become_labels_as_one_step(opened, picture, wrong):
     np.testing.assert_array_equal(opened.labels, wrong)
 
 
+def test_strokes_carried_as_they_are_outside_of_tests(driver, picture, wrong):
+    driver.viewer.add_image(picture)
+    driver.viewer.add_labels(wrong.copy())
+    driver.press("scribble")
+    tool = driver.dock.tool
+    tool.strokes.brush_size = 3
+    stroke(driver, 12, (46, 75), (46, 85))
+    stroke(driver, tool.background, (30, 30), (34, 60))
+    driver.press("accept")
+    assert driver.labels[46, 82] == 12  # the disc that was missing
+    assert (driver.labels == 12).sum() > 100
+    for row, column in ((16, 48), (46, 16), (46, 48)):
+        assert driver.labels[row, column] == wrong[row, column]
+    driver.dock.layer.undo()
+    np.testing.assert_array_equal(driver.labels, wrong)
+
+
 def test_dropped_strokes_change_nothing(opened, wrong):
     scribble(opened)
     opened.key("Q")

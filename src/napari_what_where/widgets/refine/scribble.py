@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from napari_what_where.widgets.refine.tools import Tool
 if TYPE_CHECKING:
     from napari.layers import Labels
 
+    from napari_what_where.progress import Report
     from napari_what_where.widgets.refine.dock import RefineDock
     from napari_what_where.widgets.refine.guides import Known
 
@@ -61,7 +63,7 @@ class Scribble(Tool):
         strokes.mode = "paint"
         for event in (strokes.events.paint, strokes.events.set_data):
             event.connect(self._on_stroke)
-        dock.with_known(plane, lambda known: None)  # so that it is there when the first stroke is
+        dock.with_known(plane, lambda known: self._with_propagator(known, lambda: None))  # there for the first stroke
         return True
 
     def leave(self) -> None:
@@ -111,6 +113,27 @@ class Scribble(Tool):
 
     def _propagate(self, known: Known) -> None:
         """Carry the strokes as they are now to the rest; those that come meanwhile follow when this is done."""
+        self._with_propagator(known, lambda: self._carry(known))
+
+    def _with_propagator(self, known: Known, then: Callable[[], None]) -> None:
+        """Call ``then`` when there is what carries strokes over this plane: made once, off the GUI thread."""
+        plane = self.plane
+        if known.propagator is not None or plane is None:
+            then()
+            return
+
+        def make(report: Report) -> Any:
+            from napari_what_where.refinement.propagation import Propagator
+
+            return Propagator(known.analysis, plane.shape, report)
+
+        def finish(made: Any) -> None:
+            known.propagator = made
+            then()
+
+        self.dock.work.begin(make, finish)
+
+    def _carry(self, known: Known) -> None:
         dock, plane, drawn = self.dock, self.plane, self._drawn
         if plane is None or drawn is None or self.strokes is None:
             return
@@ -121,10 +144,6 @@ class Scribble(Tool):
         locked, background = dock.locks.of(plane.layer), self.background
 
         def work(labels: np.ndarray) -> np.ndarray:
-            if known.propagator is None:
-                from napari_what_where.refinement.propagation import Propagator
-
-                known.propagator = Propagator(known.analysis, plane.shape)
             found = np.asarray(known.propagator.labels(drawn, current=labels, locked=locked))
             return np.where(found == background, 0, found)
 

@@ -1,0 +1,245 @@
+"""Pictures of the Refine dock: each tool at work, and a walk from somebody else's wrong labels to right ones.
+
+Usage: ``python scripts/refine_scenes.py [FOLDER [SCENE …]]`` (default docs/images, all scenes). Needs a display; under
+Linux without one: ``xvfb-run -a -s "-screen 0 1400x1000x24" python scripts/refine_scenes.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")  # read when napari is imported
+os.environ["WHAT_WHERE_RECOVERY"] = tempfile.mkdtemp()
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import napari
+import numpy as np
+from PIL import Image, ImageDraw
+from qtpy.QtCore import QItemSelectionModel
+from windows import open_window, settle, take
+
+HEIGHT = 900
+JOINED = ((124, 45, 102), (194, 212, 274))
+"""Row, and the columns of two coins that somebody took for one."""
+THRESHOLD = 62
+"""Percentile of the coins image above which somebody called everything a coin."""
+
+
+def somebodys_labels(image: np.ndarray) -> np.ndarray:
+    """One threshold for all, and thick lines: specks, holes, coins that are one, a bright corner that is no coin."""
+    from skimage.measure import label
+
+    labels = label(image > np.percentile(image, THRESHOLD), connectivity=1).astype(np.int32)
+    for row, left, right in JOINED:
+        one, other = labels[row, left], labels[row, right]
+        labels[row - 4 : row + 5, left:right] = one
+        labels[labels == other] = one
+    return labels
+
+
+def open_coins() -> tuple[napari.Viewer, Any]:
+    """The coins, those labels over them, and the dock."""
+    viewer = open_window()
+    viewer.window.resize(1280, HEIGHT)
+    viewer.open_sample("napari-what-where", "coins")
+    viewer.add_labels(somebodys_labels(viewer.layers[0].data), name="threshold", opacity=0.5)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-what-where", "Refine")
+    settle(1)
+    viewer.reset_view()
+    return viewer, dock
+
+
+def wait(dock: Any) -> None:
+    """Until nothing runs any more, and the table is up to date."""
+    while not (dock.work.idle and dock.objects.idle):
+        settle(0.05)
+
+
+def press(dock: Any, name: str) -> None:
+    dock.panel.buttons[name].click()
+    wait(dock)
+
+
+def click(dock: Any, *at: float) -> None:
+    dock._click(np.asarray(dock.layer.data_to_world(at)))
+    wait(dock)
+
+
+def clear_up(dock: Any) -> None:
+    """What the threshold left of specks and holes."""
+    press(dock, "small")
+    press(dock, "holes")
+
+
+def split(folder: Path) -> None:
+    viewer, dock = open_coins()
+    clear_up(dock)
+    press(dock, "split")
+    dock.rename(largest(dock), "no coin")
+    dock.lock([largest(dock)])
+    click(dock, JOINED[1][0], JOINED[1][1])
+    take(viewer, folder / "refine.png")
+    viewer.close()
+
+
+def scribble(folder: Path) -> None:
+    viewer, dock = open_coins()
+    press(dock, "scribble")
+    for label, at, to in strokes(dock, viewer.layers[0].data.shape):
+        draw(dock, label, at, to)
+    take(viewer, folder / "refine_scribble.png")
+    viewer.close()
+
+
+def similar(folder: Path) -> None:
+    viewer, dock = open_coins()
+    clear_up(dock)
+    for label in coins(dock)[4::2]:  # somebody has missed every other coin
+        dock.choose(dock.layer, label)
+        dock.panel.table.clearSelection()
+        press(dock, "delete")
+    press(dock, "similar")
+    click(dock, *middle_of(dock, coins(dock)[3]))
+    slider = dock.panel.threshold
+    while dock.tool.preview.layer.data[5, 5] and slider.value() > 2:  # the corner is no coin
+        slider.setValue(slider.value() - 2)
+    take(viewer, folder / "refine_similar.png")
+    viewer.close()
+
+
+def walk(folder: Path) -> None:
+    """Step by step from wrong labels to right ones, all the way back by undo, and there again."""
+    viewer, dock = open_coins()
+    pictures = [("Somebody’s labels: one threshold", canvas(viewer))]
+    states = [dock.layer.data.copy()]
+
+    def step(text: str, do: Callable[[], None]) -> None:
+        do()
+        wait(dock)
+        states.append(dock.layer.data.copy())
+        pictures.append((text, canvas(viewer)))
+
+    step("Remove small, fill holes", lambda: clear_up(dock))
+
+    def split_joined() -> None:
+        press(dock, "split")
+        for row, left, _ in JOINED:
+            click(dock, row, left)
+        press(dock, "split")
+
+    step("Split what is two coins: a click each", split_joined)
+    step("Select the other kinds in the table, delete", lambda: delete_other_kinds(dock))
+    step("Snap to edges", lambda: press(dock, "snap"))
+    step("Fill holes, relabel", lambda: [press(dock, name) for name in ("holes", "largest", "relabel")])
+    layer = dock.layer
+    count = len(layer._undo_history)
+    for _ in range(count):
+        press(dock, "undo")
+    assert np.array_equal(layer.data, states[0])
+    for _ in range(count):
+        press(dock, "redo")
+    assert np.array_equal(layer.data, states[-1])
+    print(f"{count} steps of undo and redo, bit for bit")
+    sheet(pictures, folder / "refine_walk.png")
+    viewer.close()
+
+
+def largest(dock: Any) -> int:
+    return int(np.bincount(dock.layer.data[dock.layer.data > 0]).argmax())
+
+
+def coins(dock: Any) -> list[int]:
+    """Labels of the size of a coin, from the largest."""
+    areas = np.bincount(dock.layer.data.ravel())[1:]
+    return [1 + int(each) for each in np.argsort(-areas, kind="stable") if 900 < areas[each] < 4000]
+
+
+def delete_other_kinds(dock: Any) -> None:
+    """Delete the rows of all kinds but that of most objects."""
+    model, view = dock.panel.model_of_objects, dock.panel.table
+    kinds = {int(label): int(model.value(int(label), "kind")) for label in model.labels}
+    coin = int(np.bincount(list(kinds.values())).argmax())
+    view.clearSelection()
+    for label, kind in kinds.items():
+        if kind != coin:
+            flags = QItemSelectionModel.SelectionFlag.Select | QItemSelectionModel.SelectionFlag.Rows
+            view.selectionModel().select(model.index(model.row_of(label), 0), flags)
+    press(dock, "delete")
+
+
+def middle_of(dock: Any, label: int) -> tuple[float, float]:
+    """The pixel of a label that is furthest inside."""
+    from scipy.ndimage import distance_transform_edt
+
+    depth = distance_transform_edt(dock.layer.data == label)
+    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
+    return float(row), float(column)
+
+
+def strokes(dock: Any, shape: tuple[int, ...]) -> list[tuple[int, tuple[float, float], tuple[float, float]]]:
+    rows, columns = shape[:2]
+    background = dock.tool.background
+    found = [
+        (background, (0.03 * rows, 0.05 * columns), (0.03 * rows, 0.7 * columns)),
+        (background, (0.29 * rows, 0.05 * columns), (0.29 * rows, 0.75 * columns)),
+        (background, (0.53 * rows, 0.05 * columns), (0.53 * rows, 0.75 * columns)),
+    ]
+    chosen = [(0.17, 0.115), (0.17, 0.26), (0.17, 0.405), (0.41, 0.12), (0.41, 0.4), (0.65, 0.26)]
+    for number, (row, column) in enumerate(chosen, background + 1):
+        found.append((number, (row * rows, (column - 0.02) * columns), (row * rows, (column + 0.02) * columns)))
+    return found
+
+
+def draw(dock: Any, label: int, at: tuple[float, float], to: tuple[float, float]) -> None:
+    """A stroke as napari's brush makes it."""
+    layer = dock.tool.strokes
+    layer.brush_size = 5
+    with layer.block_history():
+        for share in np.linspace(0, 1, 80):
+            layer.paint(tuple(np.array(at) * (1 - share) + np.array(to) * share), label)
+    wait(dock)
+
+
+def canvas(viewer: napari.Viewer) -> Image.Image:
+    settle(0.4)
+    picture = Image.fromarray(viewer.screenshot(canvas_only=True, flash=False)[..., :3])
+    width, height = picture.size
+    rows, columns = viewer.layers[0].data.shape[:2]
+    zoom = min(width / columns, height / rows)
+    across, down = min(width, int(columns * zoom)), min(height, int(rows * zoom))
+    left, top = (width - across) // 2, (height - down) // 2
+    return picture.crop((left, top, left + across, top + down))
+
+
+def sheet(pictures: list[tuple[str, Image.Image]], path: Path, columns: int = 3) -> None:
+    """Pictures with a line of text each, side by side."""
+    width, height = pictures[0][1].size
+    rows = -(-len(pictures) // columns)
+    whole = Image.new("RGB", (columns * (width + 8) - 8, rows * (height + 30)), (38, 41, 48))
+    pen = ImageDraw.Draw(whole)
+    for number, (text, picture) in enumerate(pictures):
+        left, top = number % columns * (width + 8), number // columns * (height + 30)
+        pen.text((left + 4, top + 6), f"{number + 1}  {text}", fill=(240, 241, 242), font_size=15)
+        whole.paste(picture, (left, top + 28))
+    whole.quantize(256, method=Image.Quantize.MEDIANCUT).save(path, optimize=True)
+    print(path)
+
+
+SCENES = (split, scribble, similar, walk)
+
+
+def main(folder: Path, names: list[str]) -> None:
+    """Take the pictures of all scenes, or of those that are named."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for scene in SCENES:
+        if not names or scene.__name__ in names:
+            scene(folder)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "docs" / "images", sys.argv[2:])
