@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
-from napari_what_where.files.export import FORMATS, output_paths, save_analysis
+from napari_what_where.files.export import output_paths, save_analysis
+from napari_what_where.files.formats.registry import LABEL_FORMATS, format_of, suffix_of
 from napari_what_where.progress import Report
 from napari_what_where.segments.superpixels import resized
 from napari_what_where.widgets.findings import Findings
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from napari_what_where.widgets.dock import WhatWhereDock
 
 NO_SEGMENTS = "There are no segments to export; press Run first."
+OFFERED = {"tiff": "TIFF", "png": "PNG", "ome-tiff": "OME-TIFF", "ome-zarr": "OME-Zarr", "geojson": "GeoJSON, QuPath"}
+OFFERED |= {"imagej-roi": "ImageJ ROIs", "npy": "NPY", "csv": "CSV, measurements"}
+"""Formats that a file name can mean here; COCO's would take the name of the record."""
 LARGEST = 2**31
 """Images of more pixels get masks of the resolution that was worked at."""
 
@@ -38,10 +42,11 @@ class Exporter:
         if made is None:
             self._dock.panel.say(NO_SEGMENTS, problem=True)
             return
-        kinds = "TIFF (*.tif *.tiff);;PNG (*.png)" if made[0].source.plane_axis is None else "TIFF (*.tif *.tiff)"
-        name, _ = QFileDialog.getSaveFileName(
-            self._dock, f"Export {made[1]}", suggested_name(made[0].source, made[1]), kinds
+        kinds = file_kinds(stacks=made[0].source.plane_axis is not None)
+        name, kind = QFileDialog.getSaveFileName(
+            self._dock, f"Export {made[1]}", suggested_name(made[0].source, made[1]), ";;".join(kinds)
         )
+        name += kinds.get(kind, "") if name and not suffix_of(name) else ""
         if name and self._may_replace(existing_others(name)):
             self.export(name)
 
@@ -83,15 +88,22 @@ def suggested_name(source: Source, what: str = "segments") -> str:
     return str(folder / f"{stem}_{'objects' if what == 'objects' else 'labels'}.tif")
 
 
+def file_kinds(*, stacks: bool) -> dict[str, str]:
+    """What a file dialog offers, "TIFF (*.tif *.tiff)", and the suffix that each choice adds to a name without one."""
+    formats = {name: LABEL_FORMATS[name].suffixes for name in OFFERED if LABEL_FORMATS[name].stacks or not stacks}
+    return {f"{OFFERED[name]} ({' '.join(f'*{each}' for each in ends)})": ends[0] for name, ends in formats.items()}
+
+
 def split_name(name: str) -> tuple[Path, str]:
     """The labels file and the stem that its companions get: "out/coffee_labels.tif" is that file and "coffee".
 
-    A name without a suffix of a known format gets ``.tif``.
+    A name without a suffix of a format that is offered gets ``.tif``.
     """
     path = Path(name)
-    if path.suffix.lower() not in FORMATS:
+    if format_of(path) not in OFFERED:
         path = path.with_name(path.name + ".tif")
-    return path, path.stem.removesuffix("_labels").removesuffix("_objects")
+    stem = path.name[: -len(suffix_of(path))]
+    return path, stem.removesuffix("_labels").removesuffix("_objects")
 
 
 def existing_others(name: str) -> list[str]:
@@ -130,6 +142,7 @@ def export_labels(findings: Findings, what: str, data: np.ndarray, name: str) ->
             stem,
             labels,
             axis="T" if label.startswith("t") else "Z",
+            formats=[format_of(path) or "tiff"],
             labels_name=path.name,
             pixel_size=[source.plane_spacing(), *size],
             units=units,
@@ -143,7 +156,7 @@ def export_labels(findings: Findings, what: str, data: np.ndarray, name: str) ->
         path.parent,
         stem,
         segments=count,
-        formats=FORMATS[path.suffix.lower()],
+        formats=[format_of(path) or "tiff"],
         labels=None if own else labels[0],
         labels_name=path.name,
         pixel_size=(size[0], size[1]),

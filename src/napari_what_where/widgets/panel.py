@@ -126,7 +126,10 @@ class Panel:
         self.progress = QProgressBar()
         self.progress.setTextVisible(True)
         self.export = QPushButton("Export…")
-        self.export.setToolTip("Write labels, edits included, with eigenvectors and a record of how they were made")
+        self.export.setToolTip(
+            "Write labels, edits included, with eigenvectors and a record of how they were made. "
+            "Plugins ▸ What & Where ▸ Export labels has more formats, some labels only, and measurements"
+        )
         self.copy = QToolButton()
         self.copy.setText("Copy")
         self.copy.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)

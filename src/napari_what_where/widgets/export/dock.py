@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QTimer, QUrl
+from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from napari_what_where.failures import explain
@@ -39,6 +40,8 @@ class ExportDock(QWidget):
         self.viewer: Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.panel = Panel(self)
         self.task: Task | None = None
+        self.written: Path | None = None
+        """The folder that was written to last."""
         self._timer = QTimer(self)
         self._timer.setInterval(_POLL_MS)
         self._timer.timeout.connect(self._show_progress)
@@ -46,6 +49,7 @@ class ExportDock(QWidget):
         panel.export.clicked.connect(self.start)
         panel.cancel.clicked.connect(self.cancel)
         panel.browse.clicked.connect(self._browse)
+        panel.open_folder.clicked.connect(self._open_folder)
         panel.add_selected.clicked.connect(self.add_selected)
         panel.labels.textEdited.connect(lambda _: panel.some_labels.setChecked(True))
         for changed in (panel.every.toggled, panel.folder.textChanged, panel.name.textChanged):
@@ -56,6 +60,7 @@ class ExportDock(QWidget):
         self.layers.setParent(self)
         self.installEventFilter(self.layers)
         self.layers.ending.connect(self.cancel)
+        self.layers.refresh()
 
     def add_selected(self) -> None:
         """Add the label that is selected in the layer to those that are written."""
@@ -85,7 +90,7 @@ class ExportDock(QWidget):
             ):
                 if problem is not None:
                     raise ValueError(problem)
-            copies = [copy_layer(layer, self.layers.image()) for layer in layers]
+            copies = [copy_layer(layer, self.layers.image_for(layer)) for layer in layers]
             planned = self._planned(layers, formats)
         except ValueError as problem:
             panel.say(str(problem), problem=True)
@@ -108,7 +113,8 @@ class ExportDock(QWidget):
             return export_all(exports, folder, formats, report=report)
 
         def finish(paths: list[Path]) -> None:
-            panel.say(f"Wrote {_named(paths)} in {folder}.")
+            self.written = folder
+            panel.say(f"Wrote {_named(paths)} in {folder}.", written=True)
 
         def fail(problem: Exception) -> None:
             panel.say(f"{explain(problem).rstrip('.')}. Nothing was written.", problem=True)
@@ -154,6 +160,10 @@ class ExportDock(QWidget):
         folder = QFileDialog.getExistingDirectory(self, "Choose a folder", self.panel.folder.text())
         if folder:
             self.panel.folder.setText(folder)
+
+    def _open_folder(self) -> None:
+        if self.written is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.written)))
 
 
 def _named(paths: Sequence[Path]) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_what_where.files.formats.types import AXES, LabelImage
+from napari_what_where.files.formats.types import AXES, Colour, LabelImage
 from napari_what_where.files.formats.units import unit_symbol
 from napari_what_where.files.many import Export
 from napari_what_where.files.selection import Ranges, keep_labels
@@ -39,7 +39,7 @@ def kept_axes(layer: Labels) -> list[int]:
 
 
 def axis_letters(layer: Labels) -> str:
-    """What these axes are, of "TZCYX": as the layer says, else as their number suggests. ``ValueError`` for too many."""
+    """What these axes are, of "TZCYX": as the layer says, or as their number suggests. ``ValueError`` for too many."""
     kept = kept_axes(layer)
     said = [_LETTERS.get(str(layer.axis_labels[axis]).strip().lower(), "?") for axis in kept[:-2]]
     if "?" not in said and len(set(said)) == len(said):
@@ -121,13 +121,16 @@ class LayerCopy:
             units=[self.units[axis] for axis in order],
             names=self.names,
             classes=self.classes,
+            colours=LayerColours(self.colormap),
             image=self._image(pixels.shape, order),
             image_name=self.image_name,
             offset=(self.start[-2], self.start[-1]) if self.start else (0, 0),
             image_shape=self.image_shape,
             name=stem,
         )
-        return Export(stem, _coloured(given, self.colormap), self.record)
+        said = "all" if ranges is None else [list(ends) for ends in ranges]
+        record = None if self.record is None else {**self.record, "layer": self.name, "labels": said}
+        return Export(stem, given, record)
 
     def _image(self, shape: tuple[int, ...], order: list[int]) -> np.ndarray | None:
         if self.image is None:
@@ -170,22 +173,26 @@ def _texts(features: Any, column: str, form: str) -> dict[int, str]:
     """A column of the table of a Labels layer, by label: its index says which, else the number of the row."""
     if column not in features:
         return {}
-    labels = features["index"] if "index" in features else features.index
+    labels = features.get("index", features.index)
     pairs = zip(labels.tolist(), features[column].tolist(), strict=True)
     return {int(label): form.format(text) for label, text in pairs if text == text and text not in (None, "")}
 
 
-def _coloured(given: LabelImage, colormap: Any) -> LabelImage:
-    """With the colours in which a layer shows its labels, hidden ones apart."""
-    from dataclasses import replace
+class LayerColours(Mapping[int, Colour]):
+    """The colours in which a layer shows its labels, looked up when they are asked for; hidden labels have none."""
 
-    if not given.values:
-        return given
-    shown = colormap.model_copy(update={"use_selection": False})
-    colours = np.asarray(shown.map(np.array(given.values)))
-    visible = {
-        label: tuple(int(round(255 * float(part))) for part in colour[:3])
-        for label, colour in zip(given.values, colours, strict=True)
-        if colour[3] > 0
-    }
-    return replace(given, colours=visible)
+    def __init__(self, colormap: Any) -> None:
+        # A copy, which shows all labels while the layer may show the selected one only.
+        self._colormap = colormap.model_copy(update={"use_selection": False})
+
+    def __getitem__(self, label: int) -> Colour:
+        red, green, blue, opacity = self._colormap.map(np.array([label]))[0].tolist()
+        if not opacity:
+            raise KeyError(label)
+        return round(255 * red), round(255 * green), round(255 * blue)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 
 from napari_what_where.files.formats.registry import LABEL_FORMATS
 from napari_what_where.progress import Progress
-from napari_what_where.widgets.panel import progress_text
+from napari_what_where.widgets.panel import _line, _small_label, progress_text
 
 GROUPS = {
     "Label images": ("tiff", "ome-tiff", "ome-zarr", "png", "png-indexed", "npy"),
@@ -51,6 +51,7 @@ class Panel:
         layout.addLayout(_line(self.export, self.cancel))
         layout.addWidget(self.progress)
         layout.addWidget(self.message)
+        layout.addWidget(self.open_folder)
         layout.addStretch(1)
         self.set_busy(False)
         self.say("")
@@ -117,6 +118,8 @@ class Panel:
         self.message = QLabel()
         self.message.setWordWrap(True)
         self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.open_folder = QPushButton("Open folder")
+        self.open_folder.setToolTip("Show the files that were written")
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Folder", _row(self.folder, self.browse, stretch=0))
@@ -150,8 +153,9 @@ class Panel:
         self.progress.setValue(progress.done)
         self.progress.setFormat(progress_text(progress))
 
-    def say(self, text: str, *, problem: bool = False) -> None:
-        """One sentence to the user."""
+    def say(self, text: str, *, problem: bool = False, written: bool = False) -> None:
+        """One sentence to the user; ``written``: there are files to look at."""
+        self.open_folder.setVisible(written)
         self.message.setText(text)
         self.message.setStyleSheet("color: #e07b53;" if problem else "")
 
@@ -174,20 +178,6 @@ def _group(*buttons: QRadioButton) -> QButtonGroup:
     for button in buttons:
         group.addButton(button)
     return group
-
-
-def _small_label() -> QLabel:
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setStyleSheet("font-size: 10px; color: gray;")
-    return label
-
-
-def _line(*widgets: QWidget) -> QHBoxLayout:
-    line = QHBoxLayout()
-    for widget in widgets:
-        line.addWidget(widget, 1)
-    return line
 
 
 def _row(*widgets: QWidget, stretch: int | None = None) -> QWidget:

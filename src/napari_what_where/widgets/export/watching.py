@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,9 @@ class LayerWatch(QObject):
         self._labels: list[Labels] = []
         self._images: list[Image | None] = [None]
         self._shown: Labels | None = None
+        self._declined = False
         events = viewer.layers.events
+        self._connections: list[tuple[Any, Callable[..., None]]]
         self._connections = [(event, self._refresh) for event in (events.removed, events.reordered)]
         self._connections += [(events.inserted, self._follow_new)]
         self._connections += [(viewer.layers.selection.events.active, self._follow_selection)]
@@ -43,6 +45,10 @@ class LayerWatch(QObject):
             self._follow(layer)
         panel.layer.currentIndexChanged.connect(self._show_layer)
         panel.every.toggled.connect(self._show_layer)
+        panel.image.activated.connect(self._decline)
+
+    def refresh(self) -> None:
+        """Show the layers as they are now."""
         self._refresh()
         self._follow_selection()
 
@@ -58,10 +64,13 @@ class LayerWatch(QObject):
         layer = self.chosen()
         return [] if layer is None else [layer]
 
-    def image(self) -> Image | None:
-        """The image that is chosen."""
+    def image_for(self, layer: Labels) -> Image | None:
+        """The image that a layer is written with: the one chosen, or, of several layers, the one that it fits in."""
         index = self._panel.image.currentIndex()
-        return self._images[index] if 0 <= index < len(self._images) else None
+        image = self._images[index] if 0 <= index < len(self._images) else None
+        if image is None or placed_in(layer, image) is not None:
+            return image
+        return _best(layer, self._images)
 
     def eventFilter(self, watched: Any, event: Any) -> bool:
         """Leave the viewer alone once the dock is closed, or taken out of its window."""
@@ -111,7 +120,7 @@ class LayerWatch(QObject):
         """Show what is known of the chosen layer, and offer the images that it may lie in."""
         panel, layer = self._panel, self.chosen()
         panel.export.setEnabled(layer is not None)
-        self._offer_images(layer)
+        self._offer_images()
         new, self._shown = layer is not self._shown, layer
         if layer is None:
             panel.scale.setText("")
@@ -121,7 +130,7 @@ class LayerWatch(QObject):
                 panel.name.setText(file_stem(layer.name))
             self._describe(layer)
         if layer is not None and not panel.folder.text():
-            panel.folder.setText(_folder_of(self.image()))
+            panel.folder.setText(_folder_of(self.image_for(layer)))
         self._changed()
 
     def _describe(self, layer: Labels) -> None:
@@ -136,22 +145,33 @@ class LayerWatch(QObject):
         panel.stack.setVisible(bool(panel.stack.text()))
         panel.offer_formats(stacks=stacks)
 
-    def _offer_images(self, layer: Labels | None) -> None:
+    def _decline(self, index: int) -> None:
+        """The user chose an image, or none."""
+        self._declined = index == 0
+
+    def _offer_images(self) -> None:
+        """Those that any of the layers to write lies in; the one chosen before stays, and none if it was chosen."""
         from napari.layers import Image
 
-        before, combo = self.image(), self._panel.image
-        known = combo.count() > 0
+        layer, combo = self.chosen(), self._panel.image
+        before = self._images[max(combo.currentIndex(), 0)]
         images = [each for each in self._viewer.layers if isinstance(each, Image) and METADATA_KEY not in each.metadata]
-        fitting = [each for each in images if layer is not None and placed_in(layer, each) is not None]
+        wanted = self.wanted()
+        fitting = [each for each in images if any(placed_in(one, each) is not None for one in wanted)]
         self._images = [None, *fitting]
+        best = None if layer is None else _best(layer, fitting)
+        chosen = before if before in fitting else best or next(iter(fitting), None)
         combo.blockSignals(True)
         combo.clear()
         combo.addItems([NO_IMAGE, *(each.name for each in fitting)])
-        # The image chosen before, also none; else the one whose name the labels carry on, else any.
-        best = max(fitting, key=lambda each: layer is not None and layer.name.startswith(each.name), default=None)
-        keep = before in self._images and (before is not None or (known and layer is self._shown))
-        combo.setCurrentIndex(self._images.index(before if keep else best))
+        combo.setCurrentIndex(0 if self._declined else self._images.index(chosen))
         combo.blockSignals(False)
+
+
+def _best(layer: Labels, images: Sequence[Image | None]) -> Image | None:
+    """Of the images that a layer lies in the one whose name it carries on, else the first."""
+    fitting = [image for image in images if image is not None and placed_in(layer, image) is not None]
+    return max(fitting, key=lambda image: layer.name.startswith(image.name), default=None)
 
 
 def _folder_of(image: Image | None) -> str:

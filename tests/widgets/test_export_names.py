@@ -1,0 +1,48 @@
+"""The What & Where dock's own Export: which formats its file dialog offers, and what a name means."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qtpy.QtWidgets import QFileDialog
+
+from napari_what_where.widgets.exporting import OFFERED, file_kinds, split_name
+from tests.files.test_formats import read_zarr
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "stem"),
+    [
+        ("out/coffee_labels.tif", "coffee_labels.tif", "coffee"),
+        ("coffee_objects.ome.tif", "coffee_objects.ome.tif", "coffee"),
+        ("coffee.v2", "coffee.v2.tif", "coffee.v2"),
+        ("coffee_labels.OME.ZARR", "coffee_labels.OME.ZARR", "coffee"),
+        ("coffee.json", "coffee.json.tif", "coffee.json"),  # the record has that name
+    ],
+)
+def test_a_name_says_the_format_and_what_its_companions_are_called(name, file, stem):
+    path, found = split_name(name)
+    assert (path.name, path.parent, found) == (file, Path(name).parent, stem)
+
+
+def test_the_dialog_offers_what_holds_the_labels():
+    flat, stacks = file_kinds(stacks=False), file_kinds(stacks=True)
+    assert list(flat)[:2] == ["TIFF (*.tif *.tiff)", "PNG (*.png)"]
+    assert len(flat) == len(OFFERED)
+    assert set(flat) - set(stacks) == {"PNG (*.png)"}
+
+
+def test_a_kind_that_is_chosen_without_a_suffix_is_written(driver, picture, tmp_path, monkeypatch):
+    driver.viewer.add_image(picture, name="quarters")
+    driver.run()
+    chosen = str(tmp_path / "quarters_labels"), "OME-Zarr (*.ome.zarr *.zarr)"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: chosen)
+    driver.panel.export.click()
+    driver.wait()
+    assert driver.message.startswith("Wrote quarters_labels.ome.zarr, quarters_eigenvectors.tif, quarters.json")
+    (name,) = json.loads((tmp_path / "quarters_labels.ome.zarr/labels/.zattrs").read_text())["labels"]
+    written = read_zarr(tmp_path / f"quarters_labels.ome.zarr/labels/{name}/0")
+    np.testing.assert_array_equal(written, driver.segments.data)
