@@ -4,5 +4,6 @@ from .activations.types import TokenActivations as TokenActivations
 from .affinity.joint import joint_affinity as joint_affinity
 from .embedding.spectral import spectral_embedding as spectral_embedding
 from .pipeline import analyze as analyze
+from .refinement.propagation import propagate_labels as propagate_labels
 from .segments.objects.find import find_objects as find_objects
 from .segments.tree import region_tree as region_tree

@@ -48,7 +48,7 @@ class LeafWork:
         tokens, plane = token_coordinates(self.embedding, self.follow_edges), self.plane
 
         def flood(tile: Tile) -> np.ndarray:
-            part, even = self._part(tile)
+            part, even = self.part(tile)
             checkpoint()
             strength = leaf_strength(
                 even, self.embedding, follow_edges=self.follow_edges, recipe=self.recipe, part=part, tokens=tokens
@@ -74,7 +74,7 @@ class LeafWork:
         whole = len(plane.tiles) == 1
 
         def measure(tile: Tile) -> LeafSums:
-            part, even = self._part(tile)
+            part, even = self.part(tile)
             groups = feature_groups(
                 even, self.embedding, follow_edges=self.follow_edges, recipe=self.recipe, part=part, tokens=tokens
             )
@@ -88,7 +88,7 @@ class LeafWork:
         with checkpoints(report, Progress("segments", 57, 100)):
             return collect_graph(parts, int(leaves.max()) + 1)
 
-    def _part(self, tile: Tile) -> tuple[Part, np.ndarray]:
+    def part(self, tile: Tile) -> tuple[Part, np.ndarray]:
         """A tile with all around it that matters, and its channels."""
         window = tile.grown(self.plane.halo, self.plane.shape)
         part = Part(window, self.plane.shape)

@@ -1,0 +1,208 @@
+"""Strokes to labels of a whole plane, by what the image and its embedding hold together."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_what_where.progress import Report, ignore_progress
+from napari_what_where.refinement.flooding import flood_borders, near_borders
+from napari_what_where.refinement.walking import Walk, make_walkers
+from napari_what_where.segments.superpixels import nearest_index, resized
+
+if TYPE_CHECKING:
+    from napari_what_where.pipeline import Analysis
+
+
+class Propagator:
+    """Carries strokes to the rest of a plane; made once an image, then some tens of milliseconds a stroke.
+
+    Each small region of the image gets the label whose strokes a random walker from it meets first; walkers avoid
+    boundaries, by what differs across them in colour, texture and embedding, and by how high they stand in the region
+    tree (:mod:`~napari_what_where.refinement.walking`). Pixels near the borders that result, and regions with strokes
+    of several labels, are then flooded from all sides along the image's edges
+    (:mod:`~napari_what_where.refinement.flooding`).
+
+    Parameters
+    ----------
+    analysis : Analysis
+    shape : (rows, columns), optional
+        Of the labels, which cover the image at any resolution; by default the image's own.
+    report : function of a Progress
+        Called often; may raise ``Cancelled``.
+    walk : Walk, optional
+        For experiments.
+
+    Notes
+    -----
+    Cost: making it, about two seconds for one view. Memory: three planes of the working size and the graph of leaves.
+    """
+
+    def __init__(
+        self,
+        analysis: Analysis,
+        shape: tuple[int, int] | None = None,
+        report: Report = ignore_progress,
+        *,
+        walk: Walk | None = None,
+    ) -> None:
+        self.shape = analysis.tree.shape if shape is None else (int(shape[0]), int(shape[1]))
+        self.walk = walk or Walk()
+        self._walkers = make_walkers(analysis, self.walk, report)
+
+    def labels(self, scribbles: Any, *, current: np.ndarray | None = None, locked: Collection[int] = ()) -> np.ndarray:
+        """Labels of every pixel, (rows, columns) int32; painted pixels keep theirs.
+
+        Parameters
+        ----------
+        scribbles : (rows, columns) int
+            Labels from 1 on where something is painted, else 0.
+        current : (rows, columns) int, optional
+            Labels that are there. Where they are not all 0 every region is loyal to its own, 0 included: strokes change
+            what is around them, and not a pixel elsewhere.
+        locked : collection of int
+            Labels whose pixels in ``current`` stay, whatever is painted on them, around which strokes go, and of which
+            strokes do not count.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For what are no scribbles, see :func:`propagate_labels`, or no labels.
+
+        Notes
+        -----
+        Without any stroke the labels stay as they are: ``current``, or 0 everywhere. Cost: a sparse factorisation of
+        6000 leaves, a solve for each painted label, and a watershed of the pixels near borders.
+        """
+        painted = check_labels(scribbles, self.shape, "scribbles")
+        before = np.zeros(self.shape, np.int32) if current is None else check_labels(current, self.shape, "labels")
+        kept = np.isin(before, list(locked)) if len(locked) else None
+        if kept is not None:
+            painted = np.where(kept | np.isin(painted, list(locked)), 0, painted)
+        if not painted.any():
+            return before.copy()
+        grid = self._walkers.leaves.shape
+        before_there = resized(before, grid)
+        found = self._propagate(painted, before_there, None if kept is None else resized(kept, grid))
+        if grid == self.shape:
+            return np.where(painted > 0, painted, found)
+        changed = resized(found != before_there, self.shape)
+        if kept is not None:
+            changed &= ~kept
+        return np.where(painted > 0, painted, np.where(changed, resized(found, self.shape), before))
+
+    def _propagate(self, painted: np.ndarray, before: np.ndarray, kept: np.ndarray | None) -> np.ndarray:
+        """Labels of the plane that was worked on, where ``before`` and ``kept`` lie; ``painted`` on the labels' own."""
+        leaves, pixels = self._walkers.leaves, self._walkers.pixels
+        used, votes = self._votes(painted)
+        loyal = _majority(leaves, before, len(pixels)) if before.any() else None
+        closed = np.zeros(len(pixels), bool)
+        if kept is not None:
+            closed = np.bincount(leaves.ravel(), kept.ravel(), minlength=len(pixels)) > pixels / 2
+        prior = None if loyal is None else _places(used, loyal)
+        chance = self._walkers.chances(votes, closed, prior, self.walk.loyalty)
+        best = chance.argmax(axis=1)
+        taken = ~closed
+        if prior is not None:
+            taken &= (best != prior) & (chance.max(axis=1) > 1 - chance.sum(axis=1))
+        # Of leaves that are not taken every pixel is what it was: their own borders are nobody's business here.
+        areas = np.where(taken, best + 1, 0).astype(np.int32)[leaves]
+        several = ((votes > 0).sum(axis=1) > 1) & ~closed
+        labels = np.where(areas > 0, np.append(np.int32(0), used)[areas], before)
+        undecided = near_borders(areas, self.walk.margin) | several[leaves]
+        return flood_borders(labels, undecided, _brought(painted, leaves.shape), self._walkers.strength, kept)
+
+    def _votes(self, painted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The painted labels, (labels,) int32 ascending, and how many of their pixels each leaf has, (L, labels)."""
+        leaves, count = self._walkers.leaves, len(self._walkers.pixels)
+        row, column = np.nonzero(painted)
+        place = [nearest_index(own, few) for own, few in zip(self.shape, leaves.shape, strict=True)]
+        at = leaves[place[0][row], place[1][column]].astype(np.int64)
+        used, index = np.unique(painted[row, column], return_inverse=True)
+        votes = np.bincount(at * len(used) + index, minlength=count * len(used))
+        return used, votes.reshape(count, len(used))
+
+
+_made: weakref.WeakKeyDictionary[Any, Propagator] = weakref.WeakKeyDictionary()
+
+
+def propagate_labels(analysis: Analysis, scribbles: Any) -> np.ndarray:
+    """Carry strokes in any number of labels to the whole image.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        Of the image, as ``analyze`` gives it.
+    scribbles : (rows, columns) int
+        Labels from 1 on where something is painted, 0 elsewhere.
+
+    Returns
+    -------
+    (rows, columns) int32
+        A label of the strokes for every pixel; painted pixels keep theirs. 0 everywhere if nothing is painted.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For scribbles that are no integers, are negative, or have another shape than the image.
+
+    Notes
+    -----
+    How: see :class:`Propagator`, which takes labels that are there already, and locks, too. One is kept for as long as
+    the analysis: the first call takes some two seconds, others tens of milliseconds.
+    """
+    check_labels(scribbles, analysis.tree.shape, "scribbles")
+    propagator = _made.get(analysis)
+    if propagator is None:
+        propagator = _made[analysis] = Propagator(analysis)
+    return propagator.labels(scribbles)
+
+
+def check_labels(labels: Any, shape: tuple[int, int], what: str) -> np.ndarray:
+    """Labels or strokes as (rows, columns) int32; ``TypeError`` or ``ValueError``, in words, for what are none."""
+    array = np.asarray(labels)
+    if array.dtype.kind not in "ui":
+        raise TypeError(f"The {what} are of dtype {array.dtype}; expected integers. Convert them: {what}.astype(int).")
+    if array.shape != tuple(shape):
+        raise ValueError(
+            f"The {what} have shape {array.shape}; expected {tuple(shape)}, that of the plane they belong to."
+        )
+    if array.min() < 0:
+        raise ValueError(f"The smallest of the {what} is {array.min()}; expected 0 for none, and labels from 1 on.")
+    if array.max() >= 2**31 - 1:
+        raise ValueError(f"The largest of the {what} is {array.max()}; expected less than 2³¹ − 1. Renumber them.")
+    return array.astype(np.int32)
+
+
+def _majority(leaves: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+    """The label that most pixels of each leaf have, (L,); of equal ones the lowest. Cost: a sort where they differ."""
+    flat, inside = leaves.ravel(), labels.ravel()
+    some = np.zeros(count, np.int32)
+    some[flat] = inside
+    mixed = np.zeros(count, bool)
+    mixed[flat[inside != some[flat]]] = True
+    part = np.flatnonzero(mixed[flat])
+    codes, votes = np.unique(flat[part] * np.int64(2**31) + inside[part], return_counts=True)
+    order = np.lexsort((-(codes % 2**31), votes))
+    some[codes[order] // 2**31] = codes[order] % 2**31  # the last of several assignments stands
+    return some
+
+
+def _places(used: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Where each label is among ``used``, ascending; −1 where it is not."""
+    place = np.minimum(np.searchsorted(used, labels), len(used) - 1)
+    return np.where(used[place] == labels, place, -1)
+
+
+def _brought(painted: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Strokes on another grid, none of them lost: where several fall on one pixel, one of them."""
+    if painted.shape == tuple(shape):
+        return painted
+    brought = resized(painted, shape).copy()  # where their own grid is the coarser one, a pixel covers several
+    row, column = np.nonzero(painted)
+    place = [nearest_index(own, few) for own, few in zip(painted.shape, shape, strict=True)]
+    brought[place[0][row], place[1][column]] = painted[row, column]
+    return brought
