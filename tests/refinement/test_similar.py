@@ -41,21 +41,20 @@ def test_one_disc_finds_all_of_its_colour(guide, plan, known, colour):
 @settings(max_examples=40)
 @given(planes(), pixels(), locks, st.lists(st.floats(0, 1), min_size=2, max_size=5), st.booleans(), st.booleans())
 def test_a_larger_threshold_never_loses_a_region(guide, labels, at, locked, thresholds, full, as_one):
-    if full:
-        labels = np.maximum(labels, 1)
+    labels = np.maximum(labels.astype(np.int32), int(full))
     likeness = find_like(labels, at, guide, locked=locked)
     assert likeness.label == labels[at]
     assert 0 <= likeness.suggested <= 1
     assert likeness.distances[0] == 0
     assert (np.diff(likeness.distances) >= 0).all()
     before = likeness.at(0)
-    if labels[at] or 0 not in locked:
-        assert before.where[at]
+    assert before.where[at]
     for threshold in sorted(thresholds):
         found = likeness.at(threshold)
         assert found.regions >= before.regions
         assert found.where[before.where].all()
-        assert not found.where[np.isin(labels, [each for each in locked if each != labels[at]])].any()
+        others = [each for each in locked if each != labels[at]]
+        assert not found.where[np.isin(labels, others)].any()
         before = found
         members = likeness.members(threshold)
         np.testing.assert_array_equal(np.unique(labels[found.where & (labels > 0)]), members)

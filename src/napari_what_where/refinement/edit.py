@@ -72,13 +72,14 @@ def edit_at(
     locked: Collection[int] = (),
 ) -> Edit:
     """New ``values``, (pixels,) or one for all, at sorted ``flat`` indices; locked labels neither change nor grow."""
-    flat = np.asarray(flat, np.int64)
-    after = np.broadcast_to(np.asarray(values), flat.shape).astype(np.int64)
+    flat, values = np.asarray(flat, np.int64), np.asarray(values)
     before = labels.reshape(-1)[flat]
-    keep = before != after
+    keep = before != values
     if len(locked):
-        keep &= ~(is_among(before, locked) | is_among(after, locked))
-    return Edit(flat[keep], after[keep], said, focus)
+        keep &= ~(is_among(before, locked) | is_among(values, locked))
+    if not keep.all():
+        flat, values = flat[keep], values[keep] if values.ndim else values
+    return Edit(flat, np.broadcast_to(values, flat.shape).astype(np.int64), said, focus)
 
 
 def edit_between(
@@ -103,8 +104,13 @@ def edit_where(
 
 def flat_in(mask: np.ndarray, box: tuple[slice, slice], columns: int) -> np.ndarray:
     """Flat indices, in a plane of so many ``columns``, of the pixels of a mask over a ``box`` of it; sorted."""
-    row, column = np.divmod(np.flatnonzero(mask), mask.shape[1])
-    return (row + box[0].start) * columns + (column + box[1].start)
+    flat = np.flatnonzero(mask)
+    first = box[0].start * columns + box[1].start
+    if mask.shape[1] == columns:
+        return flat + first
+    # What lies between the end of a row of the window and the beginning of the next one.
+    skipped = first + np.arange(len(mask)) * (columns - mask.shape[1])
+    return flat + np.repeat(skipped, np.count_nonzero(mask, axis=1))
 
 
 def is_among(values: np.ndarray, labels: Collection[int]) -> np.ndarray:

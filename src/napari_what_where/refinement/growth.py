@@ -98,11 +98,13 @@ class Growth:
         if self.new:
             own[self.at] = True
         background = labels == 0
-        self.overrun = np.count_nonzero(background) < NO_BACKGROUND * labels.size if overrun is None else overrun
+        full = bool(np.count_nonzero(background) < NO_BACKGROUND * labels.size)
+        self.overrun = full if overrun is None else overrun
         takeable = ~own if self.overrun else background & ~own
         if self.locked:
             takeable &= ~is_among(labels, self.locked)
-        reached = parts_of(takeable | own).meeting(own)
+        free = self.overrun and not self.locked
+        reached = takeable | own if free else parts_of(takeable | own).meeting(own)
         if self.new:
             takeable[self.at] = True
             own[self.at] = False
@@ -158,8 +160,7 @@ class Growth:
         inner = self.at[0] - box[0].start, self.at[1] - box[1].start
         for node in reversed(self._path):
             if held[node] <= most:
-                within = own & (positions >= self.guide.first[node]) & (positions < self.guide.last[node])
-                falls = own & ~parts_of(within).at(inner)
+                falls = own & ~parts_of(own & self.guide.holds(node, positions)).at(inner)
                 flat = flat_in(falls, box, labels.shape[1])
                 self._done.append(_Step(flat, np.full(len(flat), self.label), self._rung))
                 self.level -= 1
@@ -206,7 +207,7 @@ class Growth:
         """Flat indices of what a node adds that touches the object, or goes on from what does."""
         box = self.guide.box(node, margin=1)
         positions, offered = self.guide.positions_in(box), self._offered(labels, box)
-        offered &= (positions >= self.guide.first[node]) & (positions < self.guide.last[node])
+        offered &= self.guide.holds(node, positions)
         seeds = labels[box] == self.label
         if not seeds.any():
             seeds[self.at[0] - box[0].start, self.at[1] - box[1].start] = True

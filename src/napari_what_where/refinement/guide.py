@@ -99,6 +99,10 @@ class Guide:
         """As :meth:`leaves_in`, the place 0 … L − 1 of each pixel's leaf in ``order``."""
         return self._window(self._positions, box)
 
+    def holds(self, node: int, positions: np.ndarray) -> np.ndarray:
+        """Whether a node holds leaves at ``positions``, an array of any shape; bool."""
+        return (positions >= self.first[node]) & (positions < self.last[node])
+
     def counted(self, flat: np.ndarray) -> np.ndarray:
         """Pixels at flat indices of the plane of labels, counted by the place of their leaf in ``order``, (L,)."""
         (rows, columns), (row, column) = self._nearest, np.divmod(flat, self.shape[1])

@@ -106,7 +106,9 @@ class Likeness:
         elif (names == 0).any():
             new = int(np.count_nonzero(names == 0))
             targets[names == 0] = free_labels(labels, new, taken=self.locked, first=free)
-        flat = np.flatnonzero(self.at(threshold).where)
+        where = self.at(threshold).where
+        where &= labels != targets[0] if as_one else labels == 0
+        flat = np.flatnonzero(where)
         rank = self.ranks.reshape(-1)[flat] - 1
         as_then = labels.reshape(-1)[flat] == names[rank]
         flat, rank = flat[as_then], rank[as_then]
@@ -137,7 +139,7 @@ def find_like(labels: np.ndarray, at: tuple[int, int], guide: Guide, *, locked: 
     labels : (rows, columns) int ≥ 0, of the guide's shape
     at : (row, column)
     locked : labels
-        That never change. With 0 among them, there are no regions in background.
+        That never change. With 0 among them, no regions in background but one that was clicked.
 
     Notes
     -----
@@ -148,22 +150,19 @@ def find_like(labels: np.ndarray, at: tuple[int, int], guide: Guide, *, locked: 
     kept = frozenset(int(label) for label in locked)
     label, held = int(labels[at]), overlaps_of(labels, guide)
     background = guide.summed(_by_leaf(held, 0, guide)[guide.order])
-    if label:
-        own = _by_leaf(held, label, guide)
-        middle = own @ guide.features[: guide.leaf_count] / own.sum()
-        area, node = float(own.sum()), None
-    else:
-        node = _clicked_node(guide, at, background)
-        middle, area = guide.features[node], float(background[node])
+    node = None if label else _clicked_node(guide, at, background)
+    middle, area = _as_object(guide, held, label) if node is None else (guide.features[node], float(background[node]))
     away = np.sqrt(((guide.features - middle) ** 2).sum(axis=1))
     scale = max(_weighted_quantile(away[: guide.leaf_count], guide.areas[: guide.leaf_count], FAR), 1e-6)
-    nodes = [] if 0 in kept else _like_nodes(guide, away / scale, background, area, node)
+    nodes = [] if node is None else [node]
+    if 0 not in kept:
+        nodes = _like_nodes(guide, away / scale, background, area, node)
     there = (held.names != 0) & (~is_among(held.names, kept) | (held.names == label))
     means = held.means(guide.features)[there]
     distances = np.concatenate([np.sqrt(((means - middle) ** 2).sum(axis=1)), away[nodes]]) / scale
     names = np.concatenate([held.names[there].astype(np.int64), np.zeros(len(nodes), np.int64)])
     # The object comes first, whatever rounding makes of its own distance.
-    itself = names == label if label else np.concatenate([np.zeros(there.sum(), bool), np.array(nodes) == node])
+    itself = names == label if label else np.append(np.zeros(len(means), bool), np.array(nodes) == node)
     distances[itself] = 0.0
     order = np.lexsort((names, ~itself, distances))
     rank = np.empty(len(order), np.int32)
@@ -173,6 +172,12 @@ def find_like(labels: np.ndarray, at: tuple[int, int], guide: Guide, *, locked: 
     ranks = _rank_plane(labels, guide, held.names, of_label, nodes, rank[len(means) :])
     ascending = distances[order]
     return Likeness(label, ascending, names[order], ranks, _suggested(ascending), kept)
+
+
+def _as_object(guide: Guide, held: Overlaps, label: int) -> tuple[np.ndarray, float]:
+    """Mean features and area of a label."""
+    own = _by_leaf(held, label, guide)
+    return own @ guide.features[: guide.leaf_count] / own.sum(), float(own.sum())
 
 
 def _by_leaf(held: Overlaps, label: int, guide: Guide) -> np.ndarray:
