@@ -89,6 +89,7 @@ def split(folder: Path) -> None:
 
 def scribble(folder: Path) -> None:
     viewer, dock = open_coins()
+    clear_up(dock)
     press(dock, "scribble")
     for label, at, to in strokes(dock, viewer.layers[0].data.shape):
         draw(dock, label, at, to)
@@ -128,11 +129,12 @@ def walk(folder: Path) -> None:
 
     def split_joined() -> None:
         press(dock, "split")
-        for row, left, _ in JOINED:
+        for row, left, right in JOINED:
             click(dock, row, left)
+            click(dock, row, (left + right) / 2)
         press(dock, "split")
 
-    step("Split what is two coins: a click each", split_joined)
+    step("Split what is two coins, and the line between", split_joined)
     step("Select the other kinds in the table, delete", lambda: delete_other_kinds(dock))
     step("Snap to edges", lambda: press(dock, "snap"))
     step("Fill holes, relabel", lambda: [press(dock, name) for name in ("holes", "largest", "relabel")])
@@ -185,7 +187,8 @@ def strokes(dock: Any, shape: tuple[int, ...]) -> list[tuple[int, tuple[float, f
     rows, columns = shape[:2]
     background = dock.tool.background
     found = [
-        (background, (0.03 * rows, 0.05 * columns), (0.03 * rows, 0.7 * columns)),
+        (background, (0.03 * rows, 0.02 * columns), (0.03 * rows, 0.7 * columns)),
+        (background, (0.05 * rows, 0.02 * columns), (0.9 * rows, 0.02 * columns)),
         (background, (0.29 * rows, 0.05 * columns), (0.29 * rows, 0.75 * columns)),
         (background, (0.53 * rows, 0.05 * columns), (0.53 * rows, 0.75 * columns)),
     ]

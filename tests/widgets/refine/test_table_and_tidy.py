@@ -105,7 +105,9 @@ def test_rename_in_place_and_undo(opened):
 def test_locks_are_shown_and_kept(opened, wrong):
     model = opened.panel.model_of_objects
     opened.panel.table.clicked.emit(model.index(model.row_of(2), LOCK))
-    assert cells(opened, LOCK) == ["🔒", "", "", "", ""]
+    locks = [model.data(model.index(row, LOCK), Qt.ItemDataRole.AccessibleTextRole) for row in range(5)]
+    assert locks == ["locked", "free", "free", "free", "free"]
+    assert model.data(model.index(0, LOCK), Qt.ItemDataRole.DecorationRole) is not None
     select(opened, 2, 3)
     opened.press("delete")
     assert (opened.labels[wrong == 2] == 2).all()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
-from qtpy.QtGui import QColor
+from qtpy.QtGui import QBrush, QColor, QPainter, QPen, QPixmap
 
 Index = Any
 LOCK, LABEL, NAME, SCORE, SIZE, POSITION, KIND = range(7)
@@ -21,7 +21,6 @@ TIPS = (
     "Row and column of its middle, in pixels",
     "Objects that look alike share a kind",
 )
-OPEN, CLOSED = "", "🔒"
 
 
 class ObjectsModel(QAbstractTableModel):
@@ -110,6 +109,8 @@ class ObjectsModel(QAbstractTableModel):
             return None
         row, column = int(self._order[index.row()]), index.column()
         label = int(self._columns["label"][row])
+        if role == Qt.ItemDataRole.DecorationRole and column == LOCK:
+            return _padlock() if label in self._locked else None
         if role == Qt.ItemDataRole.DecorationRole and column == LABEL:
             if label not in self._squares:  # napari takes a while
                 colour = self._colour(label)
@@ -119,6 +120,8 @@ class ObjectsModel(QAbstractTableModel):
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         if role == Qt.ItemDataRole.ToolTipRole:
             return TIPS[column]
+        if role == Qt.ItemDataRole.AccessibleTextRole and column == LOCK:
+            return "locked" if label in self._locked else "free"
         if role == Qt.ItemDataRole.EditRole and column == NAME:
             return self._names.get(label, "")
         return self._text(row, column, label) if role == Qt.ItemDataRole.DisplayRole else None
@@ -126,7 +129,7 @@ class ObjectsModel(QAbstractTableModel):
     def _text(self, row: int, column: int, label: int) -> str:
         columns = self._columns
         if column == LOCK:
-            return CLOSED if label in self._locked else OPEN
+            return ""
         if column == NAME:
             return self._names.get(label, "")
         if column == SCORE:
@@ -170,6 +173,21 @@ class ObjectsModel(QAbstractTableModel):
             keys = self._columns.get(names[column], labels)
         rows = np.argsort(keys, kind="stable")
         return rows[::-1] if order == Qt.SortOrder.DescendingOrder else rows
+
+
+def _padlock() -> QPixmap:
+    """A small picture of a closed padlock; fonts may lack one."""
+    picture = QPixmap(14, 14)
+    picture.fill(Qt.GlobalColor.transparent)
+    painter, colour = QPainter(picture), QColor("#e8b04b")
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(QPen(colour, 1.6))
+    painter.drawArc(4, 1, 6, 9, 0, 180 * 16)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QBrush(colour))
+    painter.drawRoundedRect(2, 6, 10, 7, 1.5, 1.5)
+    painter.end()
+    return picture
 
 
 SHORT = {"micrometer": "µm", "nanometer": "nm", "millimeter": "mm"}
