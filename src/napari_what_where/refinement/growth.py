@@ -19,7 +19,7 @@ from napari_what_where.refinement.edit import (
     no_edit,
 )
 from napari_what_where.refinement.guide import Box, Guide
-from napari_what_where.refinement.parts import masked, parts_of
+from napari_what_where.refinement.parts import beside, masked, parts_of
 
 LEAST_GAIN, LEAST_END = 0.05, 0.01
 """Every step adds or takes this share of the object, so that it shows; less will do where a thing ends, for what
@@ -224,7 +224,7 @@ class Growth:
         middle = of_object @ guide.features[guide.order] / size
         around = guide.box(node, margin=1)
         here = labels[around] == self.label
-        touching = _beside(here) & self._offered(labels, around)
+        touching = beside(here) & self._offered(labels, around)
         contact = guide.summed(np.bincount(guide.positions_in(around)[touching], minlength=guide.leaf_count))
         while node >= guide.leaf_count and offers[node] > MOST_GAIN * size:
             sides = [child for child in guide.children(node) if contact[child] and offers[child] >= least]
@@ -236,13 +236,3 @@ class Growth:
     def _by_position(self, flat: np.ndarray) -> np.ndarray:
         """Pixels at flat indices, counted by the place of their leaf, (L,)."""
         return self.guide.counted(flat)
-
-
-def _beside(mask: np.ndarray) -> np.ndarray:
-    """The pixels beside those of a mask, 4-connected, and some of its own."""
-    beside = np.zeros(mask.shape, bool)
-    beside[1:] |= mask[:-1]
-    beside[:-1] |= mask[1:]
-    beside[:, 1:] |= mask[:, :-1]
-    beside[:, :-1] |= mask[:, 1:]
-    return beside

@@ -54,6 +54,16 @@ def masked(labels: np.ndarray, label: int) -> tuple[Box, np.ndarray] | None:
     return box, mask[box]
 
 
+def beside(mask: np.ndarray) -> np.ndarray:
+    """The pixels beside those of a mask, 4-connected, and some of its own."""
+    near = np.zeros(mask.shape, bool)
+    near[1:] |= mask[:-1]
+    near[:-1] |= mask[1:]
+    near[:, 1:] |= mask[:, :-1]
+    near[:, :-1] |= mask[:, 1:]
+    return near
+
+
 class Runs(NamedTuple):
     """Stretches of pixels of a row that are equal in all of some planes, in raster order.
 

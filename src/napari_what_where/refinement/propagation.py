@@ -110,6 +110,8 @@ class Propagator:
             taken &= (best != prior) & (chance.max(axis=1) > 1 - chance.sum(axis=1))
         # Of leaves that are not taken every pixel is what it was: their own borders are nobody's business here.
         areas = np.where(taken, best + 1, 0).astype(np.int32)[leaves]
+        if kept is not None:
+            areas[kept] = 0
         several = ((votes > 0).sum(axis=1) > 1) & ~closed
         labels = np.where(areas > 0, np.append(np.int32(0), used)[areas], before)
         undecided = near_borders(areas, self.walk.margin) | several[leaves]

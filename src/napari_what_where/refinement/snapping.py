@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_what_where.refinement.edit import Edit, check_labels, edit_at, flat_in, is_among, no_edit
 from napari_what_where.refinement.guide import Guide
-from napari_what_where.refinement.parts import Box
+from napari_what_where.refinement.parts import Box, beside
 from napari_what_where.segments.gradients import interpolate_part, squared_gradient
 from napari_what_where.segments.objects.shapes import box_of
 from napari_what_where.segments.objects.tiled import LARGE, core_tiles
@@ -137,7 +137,7 @@ def _flooded(
     unlocked = ~is_among(labels, locked)
     movable &= unlocked
     # Of what stays only the rim floods.
-    rim = unlocked & ~movable & _beside(movable)
+    rim = unlocked & ~movable & beside(movable)
     names, index = np.unique(labels[rim], return_inverse=True)
     markers = np.zeros(labels.shape, np.int32)
     markers[rim] = index + 1
@@ -215,16 +215,6 @@ def _cores(labels: np.ndarray, depths: list[np.ndarray]) -> np.ndarray:
     np.maximum.at(deepest, part, depth)
     cores.reshape(-1)[without[depth == deepest[part]]] = True
     return cores
-
-
-def _beside(mask: np.ndarray) -> np.ndarray:
-    """The pixels beside those of a mask, 4-connected, and some of its own."""
-    beside = np.zeros(mask.shape, bool)
-    beside[1:] |= mask[:-1]
-    beside[:-1] |= mask[1:]
-    beside[:, 1:] |= mask[:, :-1]
-    beside[:, :-1] |= mask[:, 1:]
-    return beside
 
 
 def _dilated(mask: np.ndarray) -> np.ndarray:

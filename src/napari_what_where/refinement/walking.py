@@ -40,7 +40,7 @@ class Walk:
     reluctance: float = 4.0
     tree: float = 0.5
     margin: int = 4
-    loyalty: float = 0.01
+    loyalty: float = 3e-4
 
 
 @dataclass(frozen=True, eq=False)
