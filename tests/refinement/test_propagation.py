@@ -109,7 +109,7 @@ def test_without_strokes_nothing_changes(propagator, quarters):
 
 
 def test_a_stroke_corrects_what_is_around_it_and_nothing_far_away(propagator, quarters):
-    image, truth = quarters
+    truth = quarters[1]
     wrong = truth.copy()
     wrong[truth == 2] = 1
     wrong[30:33, 5:8] = 9  # somebody's own detail, far from the stroke
