@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import distance_transform_edt
+from skimage.draw import disk
 
 from napari_what_where.refinement.guide import make_guide
 from napari_what_where.refinement.regions import merge, split
@@ -134,22 +136,27 @@ def test_a_speck_beside_is_no_part(guide):
     assert set(np.unique(after)) == {0, 3, 4}
 
 
-def test_what_the_tree_does_not_divide_is_cut_at_its_neck(guide):
-    """Two squares with a bridge, each part of it smaller than a leaf of a tree that has only one."""
-    import napari_what_where as ww
-
-    with pytest.warns(UserWarning, match="constant"):
-        flat = make_guide(ww.analyze(np.zeros((12, 12)), backbone="filters", device="cpu"), SHAPE)
-    labels = np.zeros(SHAPE, np.uint16)
-    leaf = flat.boxes[0]
-    top, left, bottom, right = leaf.tolist()
-    assert bottom - top >= 4
-    assert right - left >= 6
-    labels[top : top + 3, left : left + 6] = 7
-    labels[[top, top + 2], left + 2 : left + 4] = 0
-    labels[[top, top + 2], left + 3] = 0
-    edit = split(labels, (top, left), flat)
-    assert ("neck" in edit.said) if edit else ("left" in edit.said)
+def test_what_the_tree_does_not_divide_is_cut_at_its_neck(analysis):
+    """Two discs with a bridge, within one leaf of labels that are far finer than the tree."""
+    guide = make_guide(analysis, (1440, 1920))
+    leaf = int(guide.areas[: guide.leaf_count].argmax())
+    box = guide.box(leaf)
+    inside = guide.leaves_in(box) == leaf
+    depth = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
+    row, column = (int(each) for each in np.unravel_index(depth.argmax(), depth.shape))
+    dumbbell = np.zeros(inside.shape, bool)
+    for centre in (column - 8, column + 8):
+        dumbbell[disk((row, centre), 6, shape=inside.shape)] = True
+    dumbbell[row - 1 : row + 2, column - 8 : column + 8] = True
+    assert inside[dumbbell].all()
+    labels = np.zeros(guide.shape, np.uint16)
+    labels[box][dumbbell] = 7
+    edit = split(labels, (box[0].start + row, box[1].start + column - 8), guide)
+    assert "neck" in edit.said
+    assert len(edit.flat) > 0.4 * dumbbell.sum()
+    after = edit.applied(labels)
+    again = split(after, (box[0].start + row, box[1].start + column - 8), guide)
+    assert "left to split" in again.said
 
 
 @pytest.mark.parametrize("shape", [(144, 192), (30, 41), (1, 1), (2, 7)])
