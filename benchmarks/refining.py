@@ -163,14 +163,14 @@ class Bench:
 def measure_clicks(bench: Bench, samples: int) -> None:
     """Split, merge, grow; the first click makes the guide, which is not counted."""
     dock = bench.dock
-    dock.act("split")
+    dock.actions.act("split")
     bench.click(bench.somewhere())
     bench.wait()
     bench.layer.undo()
     bench.settle()
     for name in ("split", "merge", "grow"):
         if dock.active != name:
-            dock.act(name)
+            dock.actions.act(name)
         settle(0.2)
         for _ in range(10 * samples):
             if len(bench.times.get(name, {"ours": []})["ours"]) >= samples:
@@ -189,21 +189,21 @@ def measure_clicks(bench: Bench, samples: int) -> None:
 def measure_previews(bench: Bench, samples: int) -> None:
     """Similar, its slider, and strokes that are carried on."""
     dock = bench.dock
-    dock.act("similar")
+    dock.actions.act("similar")
     for number in range(samples):
         at = bench.somewhere()
         bench.keep("similar", bench.seconds(lambda at=at: bench.click(at), "similar"), bench.drawn_anew())
         value = 20 + 150 * number // samples
         slide = bench.seconds(lambda v=value: dock.panel.threshold.setValue(v), "similar: slider")
         bench.keep("similar: slider", slide, bench.drawn_anew())
-        dock.act("drop")
+        dock.actions.act("drop")
         settle(0.5)
     dock.leave_tool()
     try:
         from napari_what_where.refinement import propagation  # noqa: F401
     except ImportError:
         return
-    dock.act("scribble")
+    dock.actions.act("scribble")
     for number in range(samples + 1):
         at = bench.somewhere()
         to = tuple(min(each + 30, size - 1) for each, size in zip(at, bench.layer.data.shape, strict=True))
@@ -212,7 +212,7 @@ def measure_previews(bench: Bench, samples: int) -> None:
         if number:  # the first makes the propagator
             bench.keep("scribble", seconds, bench.drawn_anew())
         settle(0.2)
-    dock.act("drop")
+    dock.actions.act("drop")
 
 
 def measure_tidying(bench: Bench, samples: int) -> None:
@@ -233,7 +233,7 @@ def measure_tidying(bench: Bench, samples: int) -> None:
     for name in TIDY:
         for _ in range(samples):
             bench.dock.choose(bench.layer, int(bench.layer.data[bench.somewhere()]))
-            bench.sample(name, lambda each=name: bench.dock.act(each))
+            bench.sample(name, lambda each=name: bench.dock.actions.act(each))
 
 
 def measure(side: int, samples: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from tests.widgets.test_long_use import callbacks, listeners
 def test_without_labels_every_button_says_so(driver, picture):
     driver.viewer.add_image(picture)
     for name in driver.panel.buttons:
-        driver.dock.act(name)
+        driver.dock.actions.act(name)
         assert "Open labels first" in driver.message
     assert driver.dock.active is None
 
@@ -97,7 +97,7 @@ def test_a_dock_that_is_closed_leaves_nothing(make_napari_viewer, qtbot, picture
     before = listeners(viewer), callbacks(layer), callbacks(image), dict(viewer.keymap)
     for tool in ("scribble", "split", "grow"):
         driver = RefineDriver(viewer, qtbot)
-        driver.dock.act(tool)
+        driver.dock.actions.act(tool)
         if tool == "split":
             driver.click((16, 16))
             layer.undo()

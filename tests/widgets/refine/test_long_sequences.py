@@ -30,7 +30,7 @@ def random_action(driver, rng):
     elif name == "fill":
         layer.fill(at, int(rng.integers(12)))
     elif name == "rename":
-        dock.rename(int(rng.integers(1, 9)), str(rng.choice(["a", "b", ""])))
+        dock.actions.rename(int(rng.integers(1, 9)), str(rng.choice(["a", "b", ""])))
     elif layer.data[at]:
         dock.choose(layer, int(layer.data[at]))
         driver.press("delete")
@@ -55,7 +55,7 @@ def test_every_state_comes_back(driver, picture, wrong, seed):
         if steps == 0:
             np.testing.assert_array_equal(layer.data, drawn[-1][0])
     assert len(drawn) > 15
-    for way, states in ((driver.dock._do_undo, drawn[-2::-1]), (driver.dock._do_redo, drawn[1:])):
+    for way, states in ((driver.dock.actions._do_undo, drawn[-2::-1]), (driver.dock.actions._do_redo, drawn[1:])):
         for wanted in states:
             way()
             if wanted is not None:

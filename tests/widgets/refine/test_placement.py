@@ -100,13 +100,13 @@ def test_flat_labels_over_a_stack_of_images(driver, volume, wrong):
     image = driver.viewer.add_image(volume)
     layer = driver.viewer.add_labels(wrong.copy())
     driver.viewer.dims.set_current_step(0, 1)
-    known = driver.dock.known(plane_on_screen(driver.viewer, layer))
+    known = driver.dock.steps.known(plane_on_screen(driver.viewer, layer))
     assert known is None
     driver.press("split")
     driver.click((16, 16))
-    assert driver.dock.known(plane_on_screen(driver.viewer, layer)) is not None
+    assert driver.dock.steps.known(plane_on_screen(driver.viewer, layer)) is not None
     driver.viewer.dims.set_current_step(0, 2)  # another image lies below it now
-    assert driver.dock.known(plane_on_screen(driver.viewer, layer)) is None
+    assert driver.dock.steps.known(plane_on_screen(driver.viewer, layer)) is None
     assert image in driver.viewer.layers
 
 

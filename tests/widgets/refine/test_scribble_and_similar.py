@@ -72,6 +72,7 @@ def test_strokes_carried_as_they_are_outside_of_tests(driver, picture, wrong):
     tool.strokes.brush_size = 3
     stroke(driver, 12, (46, 75), (46, 85))
     stroke(driver, tool.background, (30, 30), (34, 60))
+    assert tool.preview.shown, driver.message
     driver.press("accept")
     assert driver.labels[46, 82] == 12  # the disc that was missing
     assert (driver.labels == 12).sum() > 100
@@ -104,7 +105,7 @@ def test_undoing_a_stroke_carries_on_what_is_left(opened):
 
 
 def test_locked_labels_are_not_scribbled_over(opened, wrong):
-    opened.dock.lock([2, 9])
+    opened.dock.actions.lock([2, 9])
     scribble(opened)
     opened.press("accept")
     for label in (2, 9):
@@ -114,7 +115,7 @@ def test_locked_labels_are_not_scribbled_over(opened, wrong):
 
 def test_locking_while_scribbling(opened, wrong):
     tool = scribble(opened)
-    opened.dock.lock([2])
+    opened.dock.actions.lock([2])
     opened.wait()
     assert (tool.preview.layer.data[wrong == 2] == 2).all()
 
@@ -151,7 +152,7 @@ def test_accept_waits_for_the_last_stroke(opened, wrong):
     with tool.strokes.block_history():
         tool.strokes.paint((46, 48), 7)
     assert not opened.dock.work.idle
-    opened.dock.act("accept")
+    opened.dock.actions.act("accept")
     opened.wait()
     assert (opened.labels == 7).any()
     assert opened.names() == ["discs", "theirs"]

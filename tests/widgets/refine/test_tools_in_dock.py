@@ -111,7 +111,7 @@ def test_a_drag_is_no_click(opened, wrong):
 
 
 def test_locked_labels_never_change(opened, wrong):
-    opened.dock.lock([2, 9])
+    opened.dock.actions.lock([2, 9])
     for tool, at in (("split", (16, 16)), ("merge", (16, 85)), ("merge", (16, 75)), ("grow", (16, 16))):
         opened.press(tool)
         opened.click(at)

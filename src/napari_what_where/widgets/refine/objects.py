@@ -133,7 +133,7 @@ class Objects(QObject):
             self._show({})
             return
         labels, size = plane.read().copy(), plane.pixel_size()
-        known = dock.known(plane)
+        known = dock.steps.known(plane)
         guide = None if known is None else known.guide
 
         def work(report: Report) -> Any:
@@ -173,11 +173,11 @@ class Objects(QObject):
             return
         label = self.model.label_at(index.row())
         if index.column() == LOCK:
-            dock.lock([label])
+            dock.actions.lock([label])
             return
         self.go_to(label)
         dock.choose(layer, label)
         dock.say(f"Object {label}.")
 
     def _on_named(self, label: int, name: str) -> None:
-        self._dock.rename(label, name)
+        self._dock.actions.rename(label, name)

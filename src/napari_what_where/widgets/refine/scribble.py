@@ -63,7 +63,9 @@ class Scribble(Tool):
         strokes.mode = "paint"
         for event in (strokes.events.paint, strokes.events.set_data):
             event.connect(self._on_stroke)
-        dock.with_known(plane, lambda known: self._with_propagator(known, lambda: None))  # there for the first stroke
+        dock.steps.with_known(
+            plane, lambda known: self._with_propagator(known, lambda: None)
+        )  # there for the first stroke
         return True
 
     def leave(self) -> None:
@@ -81,7 +83,7 @@ class Scribble(Tool):
     def locks_changed(self) -> None:
         if self._drawn is not None and self.plane is not None:
             self._result = None
-            self.dock.with_known(self.plane, self._propagate, key=self)
+            self.dock.steps.with_known(self.plane, self._propagate, key=self)
 
     def new_stroke(self) -> None:
         """Draw with a number that is not used yet."""
@@ -109,7 +111,7 @@ class Scribble(Tool):
         if self._drawn is None and not drawn.any():
             return
         self._drawn, self._result = drawn.copy(), None
-        self.dock.with_known(self.plane, self._propagate, key=self)
+        self.dock.steps.with_known(self.plane, self._propagate, key=self)
 
     def _propagate(self, known: Known) -> None:
         """Carry the strokes as they are now to the rest; those that come meanwhile follow when this is done."""
@@ -147,7 +149,7 @@ class Scribble(Tool):
             found = np.asarray(known.propagator.labels(drawn, current=labels, locked=locked))
             return np.where(found == background, 0, found)
 
-        dock.compute(plane, work, lambda found: self._show(drawn, found), always_in_thread=True, key=self)
+        dock.steps.compute(plane, work, lambda found: self._show(drawn, found), always_in_thread=True, key=self)
 
     def _show(self, drawn: np.ndarray, found: np.ndarray) -> None:
         if self.plane is None or self._drawn is not drawn:
@@ -170,11 +172,13 @@ class Scribble(Tool):
             return
         if result is None:
             self._accepting = True  # as soon as it is there
+            if dock.work.idle:  # it was cancelled, or failed
+                dock.steps.with_known(plane, self._propagate, key=self)
             return
         locked = dock.locks.of(plane.layer)
         dock.leave_tool()
         said = f"The strokes are in {plane.layer.name!r}."
-        dock.edit(plane, lambda labels: edit_between(labels, result, said, locked=locked))
+        dock.steps.edit(plane, lambda labels: edit_between(labels, result, said, locked=locked))
 
     def drop(self) -> None:
         self.dock.leave_tool()

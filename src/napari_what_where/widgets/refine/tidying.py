@@ -48,7 +48,7 @@ class Tidier:
         elif every:
             dock.say("Snapping needs the image: it is done on the plane on screen. Choose “this plane”.", problem=True)
         else:
-            dock.with_known(plane, lambda known: self._begin_later(planes, edit, known))
+            dock.steps.with_known(plane, lambda known: self._begin_later(planes, edit, known))
 
     def _begin_later(self, planes: Sequence[Plane], edit: Tidy, known: Any) -> None:
         work = self._dock.work
@@ -57,9 +57,9 @@ class Tidier:
     def _begin(self, planes: Sequence[Plane], work: Callable[[Report], Any]) -> None:
         def finish(found: Any) -> None:
             changes, said = found
-            self._dock.commit(planes[0].layer, changes, said)
+            self._dock.steps.commit(planes[0].layer, changes, said)
 
-        self._dock.perform(work, finish, pixels=sum(plane.size for plane in planes))
+        self._dock.steps.perform(work, finish, pixels=sum(plane.size for plane in planes))
 
     def _edit_of(self, name: str, plane: Plane, selected: Sequence[int] | None) -> Tidy:
         from napari_what_where.refinement import tidy

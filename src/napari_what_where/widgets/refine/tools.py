@@ -92,7 +92,9 @@ class Merge(Tool):
             dock.say(f"Done with object {label}. Click another to begin with.")
         else:
             locked = dock.locks.of(plane.layer)
-            dock.edit(plane, lambda labels: merge(labels, [chosen, label], into=chosen, locked=locked), by_tool=True)
+            dock.steps.edit(
+                plane, lambda labels: merge(labels, [chosen, label], into=chosen, locked=locked), by_tool=True
+            )
 
 
 class Split(Tool):
@@ -110,9 +112,11 @@ class Split(Tool):
 
         def go_on(known: Known) -> None:
             locked, free = dock.locks.of(plane.layer), dock.free_label(plane.layer)
-            dock.edit(plane, lambda labels: split(labels, at, known.guide, locked=locked, free=free), by_tool=True)
+            dock.steps.edit(
+                plane, lambda labels: split(labels, at, known.guide, locked=locked, free=free), by_tool=True
+            )
 
-        dock.with_known(plane, go_on)
+        dock.steps.with_known(plane, go_on)
 
 
 class Grow(Tool):
@@ -162,7 +166,7 @@ class Grow(Tool):
         """Notches that come while others are worked on are done together."""
         waiting, self._due = self._due != 0, self._due + notches
         if not waiting:
-            self.dock.with_known(plane, lambda known: self._work(plane, at, known), otherwise=self._give_up)
+            self.dock.steps.with_known(plane, lambda known: self._work(plane, at, known), otherwise=self._give_up)
 
     def _give_up(self) -> None:
         self._due = 0
@@ -184,7 +188,7 @@ class Grow(Tool):
                 after = edit.applied(after)
             return edit_between(labels, after, edit.said, edit.focus, dock.locks.of(plane.layer))
 
-        dock.edit(plane, work, by_tool=True)
+        dock.steps.edit(plane, work, by_tool=True)
 
     def _growth(self, plane: Plane, at: At, labels: np.ndarray, known: Known) -> Growth:
         """The session that goes on as long as the mouse stays over its object."""
@@ -236,7 +240,7 @@ class Similar(Tool):
         self.drop()
 
     def click(self, plane: Plane, at: At) -> None:
-        self.dock.with_known(plane, lambda known: self._find(plane, at, known))
+        self.dock.steps.with_known(plane, lambda known: self._find(plane, at, known))
 
     def _find(self, plane: Plane, at: At, known: Known) -> None:
         from napari_what_where.refinement.similar import find_like
@@ -254,7 +258,7 @@ class Similar(Tool):
             self.show()
             self.dock.show_decision()
 
-        self.dock.compute(plane, lambda labels: find_like(labels, at, known.guide, locked=locked), show)
+        self.dock.steps.compute(plane, lambda labels: find_like(labels, at, known.guide, locked=locked), show)
 
     def show(self) -> None:
         """Show what is found at the threshold of the slider."""
@@ -276,7 +280,9 @@ class Similar(Tool):
             return
         as_one, free = self.dock.panel.as_one.isChecked(), self.dock.free_label(plane.layer)
         self.drop()
-        self.dock.edit(plane, lambda labels: likeness.edit(labels, threshold, as_one=as_one, free=free), by_tool=True)
+        self.dock.steps.edit(
+            plane, lambda labels: likeness.edit(labels, threshold, as_one=as_one, free=free), by_tool=True
+        )
 
     def drop(self) -> None:
         self.preview.clear()
