@@ -31,8 +31,8 @@ def export(folder: Path) -> None:
     panel = exporter.panel
     for name in ("ome-zarr", "imagej-roi", "csv"):
         panel.formats[name].click()
-    panel.folder.setText(str(Path(tempfile.mkdtemp()) / "coins"))
-    viewer.layers[-1].scale = viewer.layers[0].scale
+    os.chdir(tempfile.mkdtemp())
+    panel.folder.setText("coins")
     viewer.reset_view()
     exporter.start()
     settle(0.1)
@@ -44,4 +44,4 @@ def export(folder: Path) -> None:
 if __name__ == "__main__":
     place = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "docs" / "images"
     place.mkdir(parents=True, exist_ok=True)
-    export(place)
+    export(place.resolve())

@@ -152,7 +152,7 @@ def test_a_stack_is_said_to_be_one_and_png_is_not_offered(exporter):
     exporter.viewer.add_labels(stack, name="movie", scale=scale, units=units, axis_labels=axes)
     assert exporter.panel.layer.currentText() == "movie"
     assert exporter.panel.image.currentText() == "none"
-    assert "A stack (2 t)" in exporter.panel.stack.text()
+    assert "A stack (2 along t)" in exporter.panel.stack.text()
     assert exporter.panel.scale.text() == "0.5 × 0.5 µm, t every 60 s"
     assert not exporter.panel.formats["png-colour"].isEnabled()
     exporter.export("csv", "tiff", "png")

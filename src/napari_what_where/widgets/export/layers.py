@@ -84,8 +84,8 @@ def describe_stack(layer: Labels) -> str:
     if letters == "YX":
         return ""
     lengths = [pixel_shape(layer)[axis] for axis in kept_axes(layer)[:-2]]
-    sizes = " × ".join(f"{length} {letter.lower()}" for length, letter in zip(lengths, letters, strict=False))
-    measured = "volumes are measured" if "Z" in letters else "each is measured by itself"
+    sizes = ", ".join(f"{length} along {letter.lower()}" for length, letter in zip(lengths, letters, strict=False))
+    measured = "volumes are measured" if "Z" in letters else "every plane is measured by itself"
     return f"A stack ({sizes}): one file for all planes, outlines plane by plane, {measured}. PNG holds one plane only."
 
 

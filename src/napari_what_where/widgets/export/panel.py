@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QProgressBar,
     QPushButton,
     QRadioButton,
+    QScrollArea,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
@@ -35,6 +36,8 @@ TITLES = {
     "npy": "NPY", "imagej-roi": "ImageJ ROIs", "geojson": "GeoJSON", "coco": "COCO, masks",
     "coco-polygons": "COCO, polygons", "csv": "CSV", "png-colour": "PNG, colour",
 }  # fmt: skip
+ROOM = 30
+"""Pixels that napari's style adds to the height of the list of formats."""
 ONE_PLANE = "A PNG holds one plane; this is a stack"
 
 
@@ -46,7 +49,7 @@ class Panel:
         layout.setSpacing(6)
         layout.addLayout(self._make_what())
         layout.addWidget(self.stack)
-        layout.addWidget(self._make_formats())
+        layout.addWidget(self._make_formats(), 100)
         layout.addLayout(self._make_where())
         layout.addLayout(_line(self.export, self.cancel))
         layout.addWidget(self.progress)
@@ -85,7 +88,8 @@ class Panel:
         frame = QFrame()
         frame.setFrameShape(QFrame.Shape.StyledPanel)
         grid = QGridLayout(frame)
-        grid.setVerticalSpacing(3)
+        grid.setVerticalSpacing(1)
+        grid.setContentsMargins(9, 4, 9, 4)
         grid.setColumnStretch(1, 1)
         for title, names in GROUPS.items():
             heading = QLabel(f"<b>{title}</b>")
@@ -99,7 +103,16 @@ class Panel:
                 about.setText(LABEL_FORMATS[name].about)
                 grid.addWidget(about, row, 1)
         self.formats["tiff"].setChecked(True)
-        return frame
+        area = QScrollArea()
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setWidgetResizable(True)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(frame)
+        # All of them where there is room; on a small screen they scroll, and Export stays in sight.
+        area.setMinimumHeight(120)
+        area.setMaximumHeight(frame.sizeHint().height() + ROOM)
+        area.setMinimumWidth(frame.minimumSizeHint().width())
+        return area
 
     def _make_where(self) -> QFormLayout:
         self.folder = QLineEdit()
