@@ -22,13 +22,17 @@ _PARTLY = ("_get_update_slices", "_align_data_to_view", "_accumulate_updated_sli
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """An edit of one plane, ready to be written: ``mask`` of a box of the data, with its ``old`` and ``new`` labels."""
+    """An edit of one plane, ready to be written: ``mask`` of a box of the data, with its ``old`` and ``new`` labels.
+
+    ``step``: what napari's history will hold of it; made beforehand, as large ones are compressed.
+    """
 
     plane: Plane
     key: tuple[slice, ...]
     mask: np.ndarray
     old: np.ndarray
     new: np.ndarray
+    step: Any
 
     def still_holds(self) -> bool:
         """Whether the pixels that it changes are still as they were when it was made."""
@@ -63,7 +67,8 @@ def prepare(plane: Plane, edit: Edit) -> Change | None:
         for axis, step in enumerate(plane.index)
     )
     old = plane.read()[top:bottom, left:right][mask]
-    return Change(plane, key, plane.block(mask), old, edit.values.astype(dtype))
+    block, new = plane.block(mask), edit.values.astype(dtype)
+    return Change(plane, key, block, old, new, atom(key, block, old, new))
 
 
 def write(layer: Labels, changes: Sequence[Change]) -> int:
@@ -74,7 +79,7 @@ def write(layer: Labels, changes: Sequence[Change]) -> int:
     partly = all(hasattr(layer, name) for name in _PARTLY)
     with layer.block_history():
         for change in changes:
-            layer._save_history(atom(change.key, change.mask, change.old, change.new))
+            layer._save_history(change.step)
             # Boxes and masks of boxes: what every kind of array takes.
             box = np.asarray(layer.data[change.key])
             box[change.mask] = change.new
