@@ -229,8 +229,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bsds500", type=Path)
     parser.add_argument("micrographs", type=Path)
-    parser.add_argument("--images", type=int, default=80, help="photographs measured, at most")
-    parser.add_argument("--tuning", type=int, default=20, help="photographs tuned on, at most")
+    parser.add_argument("--images", type=int, default=80, help="of each kind measured, at most")
+    parser.add_argument("--tuning", type=int, default=20, help="of each kind tuned on, at most")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--work", type=Path, help="folder for answers as they come")
@@ -238,13 +238,16 @@ def main() -> None:
     given = parser.parse_args()
     if given.work is not None:
         given.work.mkdir(parents=True, exist_ok=True)
+    sources = {
+        "photographs": lambda: photographs(given.bsds500),
+        "micrographs": lambda: micrographs(given.micrographs),
+        "scenes": scenes,
+    }
     tasks: list[Task] = []
-    if "photographs" in given.kinds:
-        every = list(photographs(given.bsds500))
+    for kind in given.kinds:
+        every = list(sources[kind]())
         tasks += [task for task in every if task.tuning][: given.tuning]
         tasks += [task for task in every if not task.tuning][: given.images]
-    tasks += micrographs(given.micrographs) if "micrographs" in given.kinds else []
-    tasks += scenes() if "scenes" in given.kinds else []
     tuning = [
         (task, method, options)
         for method, kind in METHODS.items()

@@ -47,7 +47,7 @@ class Ours:
 class RandomWalker:
     """Grady 2006 on pixels, scikit-image's, with its multigrid solver."""
 
-    OPTIONS = ({"beta": 1000.0}, {"beta": 4000.0}, {"beta": 16000.0})
+    OPTIONS = ({"beta": 1000.0}, {"beta": 4000.0})
 
     def __init__(self, image: np.ndarray, beta: float) -> None:
         self._colours, self._beta = colours_of(image), beta
@@ -88,7 +88,7 @@ class PixelClassifier:
     convpaint and ilastik do; its probabilities are smoothed with a Gaussian.
     """
 
-    OPTIONS = ({"sigma": 0.0}, {"sigma": 2.0}, {"sigma": 4.0})
+    OPTIONS = ({"sigma": 0.0}, {"sigma": 3.0})
     MOST = 3000
     """Painted pixels that it learns from, drawn evenly."""
 

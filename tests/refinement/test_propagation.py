@@ -156,6 +156,10 @@ def test_numbers_are_only_names(propagator, scribbles):
 # What it is made of
 
 
+def walkers_of(pixels, laplacian, boundaries):
+    return Walkers(np.zeros((1, 1), np.int32), pixels, laplacian, boundaries, np.zeros((1, 1), np.float32))
+
+
 def naive_chances(laplacian, pixels, votes, closed, prior, loyalty):
     """Of each leaf a linear equation: it is the weighted mean of its neighbours that are not closed, and its prior."""
     weights = -np.asarray(laplacian.todense())
@@ -190,9 +194,40 @@ def test_chances_are_those_of_the_naive_equations(seed):
     votes = rng.integers(0, 5, (count, labels)) * (rng.random((count, 1)) < 0.3)
     closed, pixels = rng.random(count) < 0.2, rng.integers(1, 50, count)
     prior, loyalty = rng.integers(-1, labels, count), float(rng.random()) + 0.01
-    walkers = Walkers(np.zeros((1, 1), np.int32), pixels, laplacian, np.zeros((1, 1), np.float32))
+    walkers = walkers_of(pixels, laplacian, None)
     found = walkers.chances(votes, closed, prior, loyalty)
     np.testing.assert_allclose(found, naive_chances(laplacian, pixels, votes, closed, prior, loyalty), atol=1e-6)
+
+
+def naive_passes(boundaries, closed):
+    """The lowest pass between any two leaves, the highest boundary on the best way: Floyd and Warshall."""
+    passes = np.where(boundaries > 0, boundaries, np.inf)
+    passes[closed], passes[:, closed] = np.inf, np.inf
+    np.fill_diagonal(passes, 0)
+    for middle in range(len(passes)):
+        passes = np.minimum(passes, np.maximum(passes[:, middle, None], passes[middle]))
+    return passes
+
+
+@given(st.integers(0, 10_000))
+def test_the_forest_joins_each_leaf_over_the_lowest_pass(seed):
+    from scipy import sparse
+
+    rng = np.random.default_rng(seed)
+    count, labels = int(rng.integers(2, 12)), int(rng.integers(1, 4))
+    boundaries = np.triu((rng.random((count, count)) + 0.1) * (rng.random((count, count)) < 0.4), 1)
+    votes = rng.integers(0, 5, (count, labels)) * (rng.random((count, 1)) < 0.4)
+    closed = rng.random(count) < 0.2
+    found = walkers_of(np.ones(count), None, sparse.csr_array(boundaries)).forest(votes, closed)
+    passes = naive_passes(boundaries + boundaries.T, closed)
+    seeds = np.flatnonzero(votes.any(axis=1) & ~closed)
+    for leaf in range(count):
+        best = passes[leaf, seeds].min(initial=np.inf)
+        if closed[leaf] or np.isinf(best):
+            assert found[leaf] == -1
+        else:
+            roots = seeds[np.isclose(passes[leaf, seeds], best)]
+            assert found[leaf] in votes[roots].argmax(axis=1)
 
 
 @given(

@@ -22,7 +22,8 @@ class Propagator:
 
     Each small region of the image gets the label whose strokes a random walker from it meets first; walkers avoid
     boundaries, by what differs across them in colour, texture and embedding, and by how high they stand in the region
-    tree (:mod:`~napari_what_where.refinement.walking`). Pixels near the borders that result, and regions with strokes
+    tree, and where boundaries are faint all the same a spanning forest decides
+    (:mod:`~napari_what_where.refinement.walking`). Pixels near the borders that result, and regions with strokes
     of several labels, are then flooded from all sides along the image's edges
     (:mod:`~napari_what_where.refinement.flooding`).
 
@@ -102,12 +103,14 @@ class Propagator:
         closed = np.zeros(len(pixels), bool)
         if kept is not None:
             closed = np.bincount(leaves.ravel(), kept.ravel(), minlength=len(pixels)) > pixels / 2
-        prior = None if loyal is None else _places(used, loyal)
-        chance = self._walkers.chances(votes, closed, prior, self.walk.loyalty)
-        best = chance.argmax(axis=1)
-        taken = ~closed
-        if prior is not None:
-            taken &= (best != prior) & (chance.max(axis=1) > 1 - chance.sum(axis=1))
+        if loyal is None:
+            guess = self._walkers.forest(votes, closed)
+            best, taken = self._walkers.chances(votes, closed, guess, self.walk.forest).argmax(axis=1), ~closed
+        else:
+            prior = _places(used, loyal)
+            chance = self._walkers.chances(votes, closed, prior, self.walk.loyalty)
+            best = chance.argmax(axis=1)
+            taken = ~closed & (best != prior) & (chance.max(axis=1) > 1 - chance.sum(axis=1))
         # Of leaves that are not taken every pixel is what it was: their own borders are nobody's business here.
         areas = np.where(taken, best + 1, 0).astype(np.int32)[leaves]
         if kept is not None:

@@ -18,7 +18,7 @@ from napari_what_where.working_plane.object_scale import WorkingPlane
 if TYPE_CHECKING:
     from napari_what_where.pipeline import Analysis
 
-LEAST_LEAF, MOST_LEAVES = 25, 6000
+LEAST_LEAF, MOST_LEAVES = 9, 6000
 """Working pixels to a leaf at least, and leaves at most where the region tree has no more: as many as are solved for in
 some 20 ms."""
 FLOOR = 1e-6
@@ -35,12 +35,14 @@ class Walk:
     tree : share of the boundary's height in the region tree; the rest is what differs across it.
     margin : pixels on either side of a border between labels that are decided one by one.
     loyalty : γ: how much a leaf keeps to the label that it has, where there are labels already.
+    forest : γ where there are none: how much a leaf keeps to the label that a spanning forest gives it.
     """
 
     reluctance: float = 4.0
     tree: float = 0.5
     margin: int = 4
     loyalty: float = 3e-4
+    forest: float = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +57,8 @@ class Walkers:
         Of each leaf.
     laplacian : (L, L) sparse
         D − W of the graph of leaves.
+    boundaries : (L, L) sparse
+        How strong the boundary of each pair of neighbours is, above its diagonal.
     strength : (rows, columns) float32
         Edge strength of every pixel, at the scale of the region tree's leaves.
     """
@@ -62,6 +66,7 @@ class Walkers:
     leaves: np.ndarray
     pixels: np.ndarray
     laplacian: Any
+    boundaries: Any
     strength: np.ndarray
 
     def chances(
@@ -107,12 +112,37 @@ class Walkers:
         chance[free] = factors.solve(np.ascontiguousarray(right))
         return chance
 
+    def forest(self, votes: np.ndarray, closed: np.ndarray) -> np.ndarray:
+        """The column of ``votes`` that each leaf hangs on in the minimum spanning forest, (L,) int; −1 for none.
+
+        A forest rooted in the painted leaves: each leaf is joined to the one that is reached over the lowest pass, as
+        a watershed has it (Cousty et al. 2009, Watershed cuts), however low all boundaries are. Cost: milliseconds.
+        """
+        from scipy import sparse
+        from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
+
+        count, seeds = len(votes), np.flatnonzero(votes.any(axis=1) & ~closed)
+        edges = self.boundaries.tocoo()
+        first, second = edges.coords
+        there = ~(closed[first] | closed[second])
+        # All roots hang on one more node, by edges below all others; cut off from it, each keeps its tree.
+        first, second = np.append(first[there], np.full(len(seeds), count)), np.append(second[there], seeds)
+        costs = np.append(edges.data[there] + FLOOR, np.full(len(seeds), FLOOR / 2))
+        tree = minimum_spanning_tree(sparse.csr_array((costs, (first, second)), shape=(count + 1, count + 1)))
+        member = connected_components(tree[:count, :count], directed=False)[1]
+        column = np.full(member.max() + 2, -1)
+        column[member[seeds]] = votes[seeds].argmax(axis=1)
+        return column[member]
+
 
 def make_walkers(analysis: Analysis, walk: Walk, report: Report) -> Walkers:
     """Leaves, their graph and the edge strength of an analysed image.
 
-    Cost: as one more region tree, with more leaves: about two seconds for one view. ``report`` may raise ``Cancelled``.
+    Edges weigh length · exp(−β boundary), after Grady 2006, eq. 1. Cost: as one more region tree, with more leaves:
+    about two seconds for one view. ``report`` may raise ``Cancelled``.
     """
+    from scipy import sparse
+
     tree, even = analysis.tree, analysis.channels
     rows, columns = tree.working_leaves.shape
     plane = analysis.plane or WorkingPlane((rows, columns), leaves=tree.leaf_count)
@@ -123,26 +153,26 @@ def make_walkers(analysis: Analysis, walk: Walk, report: Report) -> Walkers:
     leaves = work.find_leaves(report)
     graph = work.graph(leaves, report)
     pixels = np.bincount(leaves.ravel(), minlength=len(graph.areas))
-    return Walkers(leaves, pixels, laplacian(graph, recipe, walk, report), _pixel_strength(work, plane))
+    boundaries = _boundaries(graph, recipe, walk, report)
+    weights = graph.lengths / max(graph.lengths.mean(), 1e-9) * np.exp(-walk.reluctance * boundaries) + FLOOR
+    first, second = graph.pairs.T
+    shape = (len(pixels), len(pixels))
+    passes = sparse.csr_array((boundaries, (first, second)), shape=shape)
+    affinity = sparse.csr_array((weights, (first, second)), shape=shape)
+    return Walkers(leaves, pixels, laplacian(affinity + affinity.T), passes, _pixel_strength(work, plane))
 
 
-def laplacian(graph: RegionGraph, recipe: Recipe, walk: Walk, report: Report) -> Any:
-    """D − W of a graph of leaves, (L, L) sparse: W = length · exp(−β · boundary), after Grady 2006, eq. 1."""
+def laplacian(affinity: Any) -> Any:
+    """D − W, (L, L) sparse, of an affinity W."""
     from scipy import sparse
 
-    count = len(graph.areas)
-    if not len(graph.pairs):
-        return sparse.csr_array((count, count))
-    weights = np.exp(-walk.reluctance * _boundaries(graph, recipe, walk, report))
-    weights = graph.lengths / graph.lengths.mean() * weights + FLOOR
-    first, second = graph.pairs.T
-    both = np.concatenate([first, second]), np.concatenate([second, first])
-    affinity = sparse.csr_array((np.concatenate([weights, weights]), both), shape=(count, count))
     return sparse.csr_array(sparse.diags_array(affinity.sum(axis=0)) - affinity)
 
 
 def _boundaries(graph: RegionGraph, recipe: Recipe, walk: Walk, report: Report) -> np.ndarray:
     """How strong each boundary is, (boundaries,): about 2 for strong ones."""
+    if not len(graph.pairs):
+        return np.zeros(0)
     children, heights = merge_leaves(graph, recipe, report)
     standing = np.sqrt(meeting_heights(children, heights, graph.pairs))
     standing /= max(float(np.quantile(standing, 0.9)), 1e-6)
