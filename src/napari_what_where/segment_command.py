@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _FORMAT_HELP = (
     "of labels, separated by commas: tiff (the default), png, png-indexed, png-colour, ome-tiff, ome-zarr, coco, "
-    "coco-polygons, geojson (QuPath), imagej-roi, npy, csv (measurements); see docs/export.md"
+    "coco-polygons, geojson (QuPath), imagej-roi, npy, csv (measurements); see docs/guide/export.md"
 )
 
 
