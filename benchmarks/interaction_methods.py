@@ -100,7 +100,7 @@ class PixelClassifier:
 
         colours = colours_of(image)
         shape = colours.shape[:2]
-        filtered = multiscale_basic_features(colours, sigma_min=1, sigma_max=16, channel_axis=-1, num_workers=1)
+        filtered = multiscale_basic_features(colours, sigma_min=1, sigma_max=16, channel_axis=-1)
         embedding = interpolate(embedding_coordinates(analysed(image).embedding), shape)
         self._features = np.concatenate([filtered, embedding], axis=2).reshape(
             -1, filtered.shape[2] + embedding.shape[2]
