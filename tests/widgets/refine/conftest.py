@@ -123,7 +123,13 @@ def quick_analysis(monkeypatch):
 
 @pytest.fixture
 def driver(make_napari_viewer, qtbot):
-    return RefineDriver(make_napari_viewer(), qtbot)
+    driver = RefineDriver(make_napari_viewer(), qtbot)
+    yield driver
+    # A thread that measures for the table would keep the window for the next test to stumble over.
+    dock = driver.dock
+    if dock is not None:
+        dock.closing.leave()
+        qtbot.waitUntil(lambda: dock.objects._task is None and dock.work.task is None, timeout=30_000)
 
 
 @pytest.fixture(scope="session")
