@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from napari_what_where.progress import Report, ignore_progress
 from napari_what_where.refinement.flooding import flood_borders, near_borders
 from napari_what_where.refinement.walking import Walk, make_walkers
-from napari_what_where.segments.superpixels import nearest_index, resized
+from napari_what_where.segments.lookup import look_up
+from napari_what_where.segments.superpixels import enlarge, nearest_index, resized
 
 if TYPE_CHECKING:
     from napari_what_where.pipeline import Analysis
@@ -78,25 +79,27 @@ class Propagator:
         Without any stroke the labels stay as they are: ``current``, or 0 everywhere. Cost: a sparse factorisation of
         6000 leaves, a solve for each painted label, and a watershed of the pixels near borders.
         """
-        painted = check_labels(scribbles, self.shape, "scribbles")
+        strokes = check_labels(scribbles, self.shape, "scribbles")
         before = np.zeros(self.shape, np.int32) if current is None else check_labels(current, self.shape, "labels")
         kept = np.isin(before, list(locked)) if len(locked) else None
-        if kept is not None:
-            painted = np.where(kept | np.isin(painted, list(locked)), 0, painted)
-        if not painted.any():
+        painted = Painted.of(strokes, kept, locked)
+        if not len(painted.label):
             return before.copy()
         grid = self._walkers.leaves.shape
-        before_there = resized(before, grid)
-        found = self._propagate(painted, before_there, None if kept is None else resized(kept, grid))
+        before_there = _shrunk(before, grid)
+        found = self._propagate(painted, before_there, None if kept is None else _shrunk(kept, grid))
         if grid == self.shape:
-            return np.where(painted > 0, painted, found)
-        changed = resized(found != before_there, self.shape)
-        if kept is not None:
-            changed &= ~kept
-        return np.where(painted > 0, painted, np.where(changed, resized(found, self.shape), before))
+            answer = found
+        else:
+            changed = enlarge(np.where(found != before_there, found + 1, 0), self.shape)
+            answer = np.where(changed > 0, changed - 1, before)
+            if kept is not None:
+                answer[kept] = before[kept]
+        answer[painted.row, painted.column] = painted.label
+        return answer
 
-    def _propagate(self, painted: np.ndarray, before: np.ndarray, kept: np.ndarray | None) -> np.ndarray:
-        """Labels of the plane that was worked on, where ``before`` and ``kept`` lie; ``painted`` on the labels' own."""
+    def _propagate(self, painted: Painted, before: np.ndarray, kept: np.ndarray | None) -> np.ndarray:
+        """Labels of the plane that was worked on, (rows, columns) int32, where ``before`` and ``kept`` lie."""
         leaves, pixels = self._walkers.leaves, self._walkers.pixels
         used, votes = self._votes(painted)
         loyal = _majority(leaves, before, len(pixels)) if before.any() else None
@@ -112,23 +115,57 @@ class Propagator:
             best = chance.argmax(axis=1)
             taken = ~closed & (best != prior) & (chance.max(axis=1) > 1 - chance.sum(axis=1))
         # Of leaves that are not taken every pixel is what it was: their own borders are nobody's business here.
-        areas = np.where(taken, best + 1, 0).astype(np.int32)[leaves]
+        areas = look_up(np.where(taken, best + 1, 0), leaves)
         if kept is not None:
             areas[kept] = 0
         several = ((votes > 0).sum(axis=1) > 1) & ~closed
-        labels = np.where(areas > 0, np.append(np.int32(0), used)[areas], before)
-        undecided = near_borders(areas, self.walk.margin) | several[leaves]
-        return flood_borders(labels, undecided, _brought(painted, leaves.shape), self._walkers.strength, kept)
+        labels = np.where(areas > 0, look_up(np.append(0, used), areas), before)
+        undecided = near_borders(areas, self.walk.margin)
+        if several.any():
+            undecided |= several[leaves]
+        return flood_borders(labels, undecided, painted.on(self.shape, leaves.shape), self._walkers.strength, kept)
 
-    def _votes(self, painted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _votes(self, painted: Painted) -> tuple[np.ndarray, np.ndarray]:
         """The painted labels, (labels,) int32 ascending, and how many of their pixels each leaf has, (L, labels)."""
         leaves, count = self._walkers.leaves, len(self._walkers.pixels)
-        row, column = np.nonzero(painted)
-        place = [nearest_index(own, few) for own, few in zip(self.shape, leaves.shape, strict=True)]
-        at = leaves[place[0][row], place[1][column]].astype(np.int64)
-        used, index = np.unique(painted[row, column], return_inverse=True)
-        votes = np.bincount(at * len(used) + index, minlength=count * len(used))
+        row, column = painted.places(self.shape, leaves.shape)
+        used, index = np.unique(painted.label, return_inverse=True)
+        votes = np.bincount(leaves[row, column].astype(np.int64) * len(used) + index, minlength=count * len(used))
         return used, votes.reshape(count, len(used))
+
+
+class Painted(NamedTuple):
+    """Painted pixels: ``row``, ``column``, and ``label``, each (pixels,)."""
+
+    row: np.ndarray
+    column: np.ndarray
+    label: np.ndarray
+
+    @classmethod
+    def of(cls, strokes: np.ndarray, kept: np.ndarray | None, locked: Collection[int]) -> Painted:
+        """Those of (rows, columns) int32 ``strokes`` that count: not on ``kept`` pixels, not of a locked label."""
+        flat = np.flatnonzero(strokes != 0)
+        label = strokes.reshape(-1)[flat]
+        if kept is not None:
+            counts = ~(kept.reshape(-1)[flat] | np.isin(label, list(locked)))
+            flat, label = flat[counts], label[counts]
+        row, column = np.divmod(flat, strokes.shape[1])
+        return cls(row, column, label)
+
+    def places(self, own: tuple[int, int], grid: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Where each lies on another grid of the same extent."""
+        rows, columns = (nearest_index(fine, coarse) for fine, coarse in zip(own, grid, strict=True))
+        return rows[self.row], columns[self.column]
+
+    def on(self, own: tuple[int, int], grid: tuple[int, ...]) -> np.ndarray:
+        """The strokes on another grid, (rows, columns) int32, none lost: of several on one pixel, one is taken."""
+        brought = np.zeros(grid, np.int32)
+        if own[0] < grid[0] or own[1] < grid[1]:  # a painted pixel covers several
+            there = np.zeros(own, np.int32)
+            there[self.row, self.column] = self.label
+            brought = resized(there, grid).copy()
+        brought[self.places(own, grid)] = self.label
+        return brought
 
 
 _made: weakref.WeakKeyDictionary[Any, Propagator] = weakref.WeakKeyDictionary()
@@ -179,7 +216,7 @@ def check_labels(labels: Any, shape: tuple[int, int], what: str) -> np.ndarray:
         raise ValueError(f"The smallest of the {what} is {array.min()}; expected 0 for none, and labels from 1 on.")
     if array.max() >= 2**31 - 1:
         raise ValueError(f"The largest of the {what} is {array.max()}; expected less than 2³¹ − 1. Renumber them.")
-    return array.astype(np.int32)
+    return array.astype(np.int32, copy=False)
 
 
 def _majority(leaves: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
@@ -202,12 +239,9 @@ def _places(used: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.where(used[place] == labels, place, -1)
 
 
-def _brought(painted: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Strokes on another grid, none of them lost: where several fall on one pixel, one of them."""
-    if painted.shape == tuple(shape):
-        return painted
-    brought = resized(painted, shape).copy()  # where their own grid is the coarser one, a pixel covers several
-    row, column = np.nonzero(painted)
-    place = [nearest_index(own, few) for own, few in zip(painted.shape, shape, strict=True)]
-    brought[place[0][row], place[1][column]] = painted[row, column]
-    return brought
+def _shrunk(plane: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
+    """A plane at another resolution by nearest neighbour, as ``resized``, only those pixels being read."""
+    if plane.shape == grid:
+        return plane
+    rows, columns = (nearest_index(few, many) for few, many in zip(grid, plane.shape, strict=True))
+    return plane[rows[:, None], columns]
