@@ -3,9 +3,10 @@
 Usage: ``python benchmarks/refining.py [--sides 1024 4096] [--samples 20] [--json FILE]``. Needs a display; without one,
 under ``xvfb-run -a -s "-screen 0 1400x900x24"``. Prints a markdown table. Each size runs in a process of its own.
 
-The labels are 150 regions of the image. Clicks, turns of the wheel and strokes are events of the canvas. In turn with
-every edit, napari sets and draws as many pixels of a layer of its own, where they are, to the same labels; every
-preview is beside napari drawing a layer of that size anew. Afterwards each edit is undone, outside of the time.
+The labels are 150 regions of the image. Clicks, turns of the wheel and strokes are events of the canvas; a stroke
+counts from where the button is let go. In turn with every edit, napari sets and draws as many pixels of a layer of its
+own, where they are, to the same labels; every preview is beside napari drawing a layer of that size anew. Afterwards
+each edit is undone, outside of the time.
 """
 
 from __future__ import annotations
@@ -83,13 +84,16 @@ class Bench:
         )  # fmt: skip
         QApplication.sendEvent(self.canvas, event)
 
-    def drag(self, at: tuple[int, int], to: tuple[int, int]) -> None:
+    def draw(self, at: tuple[int, int], to: tuple[int, int]) -> None:
+        """A stroke, up to where the button is let go: so far it is napari's own brush."""
         QTest.mousePress(self.canvas, Qt.MouseButton.LeftButton, pos=self.place(at))
         for share in (0.5, 1.0):
             between = tuple(np.rint(np.array(at) * (1 - share) + np.array(to) * share).astype(int))
             QTest.mouseMove(self.canvas, self.place(between))  # type: ignore[arg-type]
             QApplication.processEvents()
-        QTest.mouseRelease(self.canvas, Qt.MouseButton.LeftButton, pos=self.place(to))
+
+    def let_go(self, at: tuple[int, int]) -> None:
+        QTest.mouseRelease(self.canvas, Qt.MouseButton.LeftButton, pos=self.place(at))
 
     def somewhere(self, *, inside: np.ndarray | None = None) -> tuple[int, int]:
         where = np.flatnonzero(self.layer.data if inside is None else inside)
@@ -208,7 +212,8 @@ def measure_previews(bench: Bench, samples: int) -> None:
         at = bench.somewhere()
         to = tuple(min(each + 30, size - 1) for each, size in zip(at, bench.layer.data.shape, strict=True))
         dock.tool.strokes.selected_label = 1 + number % 7
-        seconds = bench.seconds(lambda at=at, to=to: bench.drag(at, to), "scribble")
+        bench.draw(at, to)
+        seconds = bench.seconds(lambda to=to: bench.let_go(to), "scribble")
         if number:  # the first makes the propagator
             bench.keep("scribble", seconds, bench.drawn_anew())
         settle(0.2)
