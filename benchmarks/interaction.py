@@ -229,7 +229,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bsds500", type=Path)
     parser.add_argument("micrographs", type=Path)
-    parser.add_argument("--images", type=int, default=80, help="of each kind measured, at most")
+    parser.add_argument("--images", type=int, nargs=3, default=(80, 18, 18), help="measured of each kind, at most")
     parser.add_argument("--tuning", type=int, default=20, help="of each kind tuned on, at most")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--processes", type=int, default=2)
@@ -244,10 +244,10 @@ def main() -> None:
         "scenes": scenes,
     }
     tasks: list[Task] = []
-    for kind in given.kinds:
-        every = list(sources[kind]())
+    for kind, most in zip(KINDS, given.images, strict=True):
+        every = list(sources[kind]()) if kind in given.kinds else []
         tasks += [task for task in every if task.tuning][: given.tuning]
-        tasks += [task for task in every if not task.tuning][: given.images]
+        tasks += [task for task in every if not task.tuning][:most]
     tuning = [
         (task, method, options)
         for method, kind in METHODS.items()
