@@ -1,4 +1,5 @@
-"""Pictures of the Refine dock: each tool at work, and a walk from somebody else's wrong labels to right ones.
+"""Pictures of the Refine dock: each tool at work, a walk from somebody else's wrong labels to right ones, and one from
+a micrograph without any to files that are read back.
 
 Usage: ``python scripts/refine_scenes.py [FOLDER [SCENE …]]`` (default docs/images, all scenes). Needs a display; under
 Linux without one: ``xvfb-run -a -s "-screen 0 1400x1000x24" python scripts/refine_scenes.py``.
@@ -10,6 +11,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +23,24 @@ import napari
 import numpy as np
 from PIL import Image, ImageDraw
 from qtpy.QtCore import QItemSelectionModel
-from windows import open_window, settle, take
+from windows import add_dock, open_window, settle, take, wait_for
 
 HEIGHT = 900
 JOINED = ((124, 45, 102), (194, 212, 274))
 """Row, and the columns of two coins that somebody took for one."""
 THRESHOLD = 62
 """Percentile of the coins image above which somebody called everything a coin."""
+GLANDS = (
+    ((10, 240), (130, 290), (210, 330), (280, 410), (180, 440), (5, 435), (5, 345), (120, 385)),
+    ((225, 25), (245, 70), (330, 110), (440, 128), (490, 100), (330, 75)),
+)
+"""Rows and columns along which two glands of the stained tissue are scribbled on, to part them from a third."""
+OTHER_GLANDS = ((120, 120), (420, 320))
+"""Row and column of the third, and of a fourth that stands alone."""
+STROMA = (240, 300)
+"""Row and column of what holds the glands."""
+COLOURS = 61
+"""Seed of the labels' colours: with napari's first ones a label is as brown as the stain."""
 
 
 def somebodys_labels(image: np.ndarray) -> np.ndarray:
@@ -151,6 +164,94 @@ def walk(folder: Path) -> None:
     viewer.close()
 
 
+def micrograph(folder: Path) -> None:
+    """A stained tissue without labels: analysed, its glands told apart by hand, written, and read back."""
+    viewer = open_window()
+    viewer.window.resize(1280, HEIGHT)
+    viewer.open_sample("napari-what-where", "immunohistochemistry")
+    analysis = add_dock(viewer)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-what-where", "Refine", tabify=True)
+    _, exporter = viewer.window.add_plugin_dock_widget("napari-what-where", "Export labels", tabify=True)
+    pictures: list[tuple[str, Image.Image]] = []
+
+    def show(text: str) -> None:
+        settle(0.5)
+        viewer.reset_view()
+        pictures.append((text, canvas(viewer)))
+
+    show("A stained tissue, as it was opened")
+    analysis.start()
+    wait_for(analysis)
+    wait(dock)
+    dock.layer.new_colormap(COLOURS)
+    show(f"What & Where, Run: {dock.layer.data.max()} segments")
+    dock.actions.lock([int(dock.layer.data[STROMA])])
+    press(dock, "scribble")
+    for line in GLANDS:
+        press(dock, "new_stroke")
+        draw_along(dock, line)
+    show("Refine: lock the stroma, scribble on glands")
+    press(dock, "accept")
+    dock.actions.lock([int(dock.layer.data[STROMA])])  # free again
+    select(dock, others_than_glands(dock))
+    press(dock, "delete")
+    show("Accept; select what is no gland, delete")
+    for name in ("largest", "relabel"):
+        press(dock, name)
+    show("Keep largest, relabel: one number a gland")
+    labels = dock.layer.data.copy()
+    path = export_and_check(exporter, labels)
+    for layer in viewer.layers[1:]:
+        layer.visible = False
+    viewer.open(path, layer_type="labels", plugin="napari", name="read back", opacity=0.5)
+    viewer.layers[-1].new_colormap(COLOURS)
+    assert np.array_equal(viewer.layers[-1].data, labels)
+    show(f"Export labels: {path.name}, opened again")
+    sheet(pictures, folder / "refine_micrograph.png", shrink=0.75)
+    viewer.close()
+
+
+def others_than_glands(dock: Any) -> list[int]:
+    """What a user selects who looks at the picture: all labels but those of glands."""
+    labels = dock.layer.data
+    kept = {int(labels[at]) for at in (*(line[1] for line in GLANDS), *OTHER_GLANDS)}
+    return [int(label) for label in np.unique(labels) if label and int(label) not in kept]
+
+
+def export_and_check(exporter: Any, labels: np.ndarray) -> Path:
+    """Write the labels as TIFF, COCO and CSV with the Export dock; read the files with other programs and compare."""
+    import tifffile
+    from pycocotools.coco import COCO
+
+    panel, folder = exporter.panel, Path(tempfile.mkdtemp())
+    for name in ("coco", "csv"):
+        panel.formats[name].click()
+    panel.folder.setText(str(folder))
+    panel.name.setText("glands")
+    panel.export.click()
+    wait_for(exporter)
+    print(panel.message.text())
+    assert np.array_equal(tifffile.imread(folder / "glands.tif"), labels)
+    coco = COCO(folder / "glands_coco.json")
+    drawn = np.zeros_like(labels)
+    for each in coco.dataset["annotations"]:
+        drawn[coco.annToMask(each) > 0] = each["label"]
+    assert np.array_equal(drawn, labels)
+    rows = (folder / "glands.csv").read_text(encoding="utf-8").strip().splitlines()
+    assert len(rows) == 1 + len(np.unique(labels[labels > 0]))
+    return folder / "glands.tif"
+
+
+def draw_along(dock: Any, corners: tuple[tuple[float, float], ...]) -> None:
+    """A stroke through several points, in the number that is chosen."""
+    layer = dock.tool.strokes
+    with layer.block_history():
+        for at, to in pairwise(corners):
+            for share in np.linspace(0, 1, 80):
+                layer.paint(tuple(np.array(at) * (1 - share) + np.array(to) * share), layer.selected_label)
+    wait(dock)
+
+
 def largest(dock: Any) -> int:
     return int(np.bincount(dock.layer.data[dock.layer.data > 0]).argmax())
 
@@ -163,15 +264,20 @@ def coins(dock: Any) -> list[int]:
 
 def delete_other_kinds(dock: Any) -> None:
     """Delete the rows of all kinds but that of most objects."""
-    model, view = dock.panel.model_of_objects, dock.panel.table
+    model = dock.panel.model_of_objects
     kinds = {int(label): int(model.value(int(label), "kind")) for label in model.labels}
     coin = int(np.bincount(list(kinds.values())).argmax())
-    view.clearSelection()
-    for label, kind in kinds.items():
-        if kind != coin:
-            flags = QItemSelectionModel.SelectionFlag.Select | QItemSelectionModel.SelectionFlag.Rows
-            view.selectionModel().select(model.index(model.row_of(label), 0), flags)
+    select(dock, [label for label, kind in kinds.items() if kind != coin])
     press(dock, "delete")
+
+
+def select(dock: Any, labels: list[int]) -> None:
+    """Select the rows of labels in the table, and no others."""
+    model, view = dock.panel.model_of_objects, dock.panel.table
+    flags = QItemSelectionModel.SelectionFlag.Select | QItemSelectionModel.SelectionFlag.Rows
+    view.clearSelection()
+    for label in labels:
+        view.selectionModel().select(model.index(model.row_of(label), 0), flags)
 
 
 def middle_of(dock: Any, label: int) -> tuple[float, float]:
@@ -213,27 +319,27 @@ def canvas(viewer: napari.Viewer) -> Image.Image:
     picture = Image.fromarray(viewer.screenshot(canvas_only=True, flash=False)[..., :3])
     width, height = picture.size
     rows, columns = viewer.layers[0].data.shape[:2]
-    zoom = min(width / columns, height / rows)
+    zoom = viewer.camera.zoom * viewer.window._qt_window.devicePixelRatioF()
     across, down = min(width, int(columns * zoom)), min(height, int(rows * zoom))
     left, top = (width - across) // 2, (height - down) // 2
     return picture.crop((left, top, left + across, top + down))
 
 
-def sheet(pictures: list[tuple[str, Image.Image]], path: Path, columns: int = 3) -> None:
+def sheet(pictures: list[tuple[str, Image.Image]], path: Path, columns: int = 3, shrink: float = 1.0) -> None:
     """Pictures with a line of text each, side by side."""
-    width, height = pictures[0][1].size
+    width, height = (round(shrink * side) for side in pictures[0][1].size)
     rows = -(-len(pictures) // columns)
     whole = Image.new("RGB", (columns * (width + 8) - 8, rows * (height + 30)), (38, 41, 48))
     pen = ImageDraw.Draw(whole)
     for number, (text, picture) in enumerate(pictures):
         left, top = number % columns * (width + 8), number // columns * (height + 30)
         pen.text((left + 4, top + 6), f"{number + 1}  {text}", fill=(240, 241, 242), font_size=15)
-        whole.paste(picture, (left, top + 28))
+        whole.paste(picture.resize((width, height)), (left, top + 28))  # docks may take some of the canvas
     whole.quantize(256, method=Image.Quantize.MEDIANCUT).save(path, optimize=True)
     print(path)
 
 
-SCENES = (split, scribble, similar, walk)
+SCENES = (split, scribble, similar, walk, micrograph)
 
 
 def main(folder: Path, names: list[str]) -> None:
