@@ -12,7 +12,7 @@ from pathlib import Path
 
 def describe_environment() -> dict[str, object]:
     """Python, packages, processor and the number of cores this process may use."""
-    packages = ("napari-what-where", "torch", "numpy", "scipy", "scikit-image", "scikit-learn", "ncut-pytorch")
+    packages = ("napari-what-where", "torch", "numpy", "scipy", "scikit-image", "scikit-learn", "ncut-pytorch", "pyamg")
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",

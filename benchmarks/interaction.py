@@ -233,7 +233,7 @@ def main() -> None:
     parser.add_argument("--tuning", type=int, default=20, help="of each kind tuned on, at most")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--work", type=Path, help="folder for answers as they come")
+    parser.add_argument("--work", type=Path, help="folder for answers as they come; empty it after a change of code")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     if given.work is not None:

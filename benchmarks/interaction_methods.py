@@ -45,11 +45,13 @@ class Ours:
 
 
 class RandomWalker:
-    """Grady 2006 on pixels, scikit-image's, with its multigrid solver."""
+    """Grady 2006 on pixels, scikit-image's, with its multigrid solver: needs ``pip install pyamg``."""
 
     OPTIONS = ({"beta": 1000.0}, {"beta": 4000.0})
 
     def __init__(self, image: np.ndarray, beta: float) -> None:
+        import pyamg  # noqa: F401  without it scikit-image takes another solver, and does not stop at that
+
         self._colours, self._beta = colours_of(image), beta
 
     def __call__(self, strokes: np.ndarray) -> np.ndarray:
