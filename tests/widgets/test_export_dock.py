@@ -127,6 +127,32 @@ def test_all_layers_are_written_and_joined(exporter):
     assert sorted(image["file_name"] for image in data["images"]) == ["dish", "other"]  # two layers are of one image
 
 
+def test_layers_of_images_of_one_size_go_with_their_own(exporter):
+    panel, viewer = exporter.panel, exporter.viewer
+    place = {"scale": (0.5, 0.5), "units": ("um", "um")}
+    viewer.add_image(np.ones((20, 30)), name="dish 1", **place)
+    viewer.add_image(np.full((20, 30), 2.0), name="dish 10", **place)
+    viewer.add_image(np.full((20, 30), 9.0), name="elsewhere", scale=(0.5, 0.5), translate=(0, 50), units=("um", "um"))
+    for name in ("dish 10 cells", "dish 1 cells"):
+        viewer.add_labels(LABELS, name=name, **place)
+        assert panel.image.currentText() == name.removesuffix(" cells")
+    viewer.add_labels(LABELS, name="more", **place)
+    assert panel.image.currentText() == "dish 10"  # the nearest below that it lies in
+    panel.every.click()
+    exporter.export("coco", "csv")
+    said = {"dish_cells": None, "dish_1_cells": 1, "dish_10_cells": 2, "more": 2}
+    for stem, intensity in said.items():
+        if intensity is not None:
+            assert float(read_table(exporter.folder / f"{stem}.csv")[7]["mean_intensity"]) == intensity
+    data = json.loads((exporter.folder / "all_labels_coco.json").read_text())
+    assert sorted(image["file_name"] for image in data["images"]) == ["dish", "dish 1", "dish 10"]
+    panel.this.click()
+    panel.image.setCurrentIndex(panel.image.findText("dish"))
+    panel.image.activated.emit(panel.image.currentIndex())
+    viewer.layers.selection.active = viewer.layers["dish 1 cells"]
+    assert panel.image.currentText() == "dish"  # picked by the user
+
+
 def test_layers_of_our_making_bring_their_record(exporter):
     exporter.viewer.layers["dish cells"].metadata["what-where"] = {"pathway": "what"}
     exporter.export("npy")

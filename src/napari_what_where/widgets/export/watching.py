@@ -34,6 +34,7 @@ class LayerWatch(QObject):
         self._images: list[Image | None] = [None]
         self._shown: Labels | None = None
         self._declined = False
+        self._picked: Image | None = None
         events = viewer.layers.events
         self._connections: list[tuple[Any, Callable[..., None]]]
         self._connections = [(event, self._refresh) for event in (events.removed, events.reordered)]
@@ -65,12 +66,12 @@ class LayerWatch(QObject):
         return [] if layer is None else [layer]
 
     def image_for(self, layer: Labels) -> Image | None:
-        """The image that a layer is written with: the one chosen, or, of several layers, the one that it fits in."""
+        """The image that a layer is written with: for the layer that is chosen the one shown; for others their own."""
         index = self._panel.image.currentIndex()
         image = self._images[index] if 0 <= index < len(self._images) else None
-        if image is None or placed_in(layer, image) is not None:
+        if image is None or (layer is self.chosen() and placed_in(layer, image) is not None):
             return image
-        return _best(layer, self._images)
+        return _best(layer, self._images, self._viewer.layers)
 
     def eventFilter(self, watched: Any, event: Any) -> bool:
         """Leave the viewer alone once the dock is closed, or taken out of its window."""
@@ -147,20 +148,19 @@ class LayerWatch(QObject):
 
     def _decline(self, index: int) -> None:
         """The user chose an image, or none."""
-        self._declined = index == 0
+        self._declined, self._picked = index == 0, self._images[index]
 
     def _offer_images(self) -> None:
-        """Those that any of the layers to write lies in; the one chosen before stays, and none if it was chosen."""
+        """Those that any of the layers to write lies in; what the user picked stays, be it none."""
         from napari.layers import Image
 
         layer, combo = self.chosen(), self._panel.image
-        before = self._images[max(combo.currentIndex(), 0)]
         images = [each for each in self._viewer.layers if isinstance(each, Image) and METADATA_KEY not in each.metadata]
         wanted = self.wanted()
         fitting = [each for each in images if any(placed_in(one, each) is not None for one in wanted)]
         self._images = [None, *fitting]
-        best = None if layer is None else _best(layer, fitting)
-        chosen = before if before in fitting else best or next(iter(fitting), None)
+        best = None if layer is None else _best(layer, fitting, self._viewer.layers)
+        chosen = self._picked if self._picked in fitting else best or next(iter(fitting), None)
         combo.blockSignals(True)
         combo.clear()
         combo.addItems([NO_IMAGE, *(each.name for each in fitting)])
@@ -168,10 +168,19 @@ class LayerWatch(QObject):
         combo.blockSignals(False)
 
 
-def _best(layer: Labels, images: Sequence[Image | None]) -> Image | None:
-    """Of the images that a layer lies in the one whose name it carries on, else the first."""
+def _best(layer: Labels, images: Sequence[Image | None], layers: Sequence[Any]) -> Image | None:
+    """Of the images that a layer lies in the one whose name it carries on, the longest ("cells_10", not "cells_1");
+    else the nearest below it in the viewer's list, else the nearest above.
+    """
+    own = layers.index(layer)
+
+    def rank(image: Image) -> tuple[int, bool, int]:
+        place = layers.index(image)
+        carried = len(image.name) if layer.name.startswith(image.name) else 0
+        return carried, place < own, -abs(place - own)
+
     fitting = [image for image in images if image is not None and placed_in(layer, image) is not None]
-    return max(fitting, key=lambda image: layer.name.startswith(image.name), default=None)
+    return max(fitting, key=rank, default=None)
 
 
 def _folder_of(image: Image | None) -> str:
