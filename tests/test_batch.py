@@ -368,3 +368,17 @@ def test_files_that_are_channels_give_one_image_and_are_not_replaced(tmp_path, r
     assert statuses(run_batch([paths[::-1]], tmp_path / "out", SETTINGS)) == ["done"]
     with pytest.raises(ValueError, match="an image of no files"):
         run_batch([()], tmp_path, SETTINGS)
+
+
+def test_images_of_one_name_are_several_in_the_joined_file(folder):
+    files = []
+    for number, place in enumerate(["left", "right/deep"]):
+        (folder / place).mkdir(parents=True)
+        files.append(folder / place / "image0.png")
+        pixels = np.flip(np.asarray(Image.open(folder / "image0.png")), axis=number)
+        Image.fromarray(np.ascontiguousarray(pixels)).save(files[-1])
+    run_batch([*files, folder / "image1.png"], folder / "out", replace(SETTINGS, formats=("coco",)))
+    data = json.loads((folder / "out" / "labels_coco.json").read_text())
+    names = {each["id"]: each["file_name"] for each in data["images"]}
+    assert list(names.values()) == ["left/image0.png", "right/deep/image0.png", "image1.png"]
+    assert {each["image_id"] for each in data["annotations"]} == set(names)

@@ -24,7 +24,7 @@ from napari_what_where.failures import explain
 from napari_what_where.files.encoding import atomic_path, discard, leftovers, plain
 from napari_what_where.files.export import SUFFIXES, output_paths
 from napari_what_where.files.filenames import find_images, plan_stems
-from napari_what_where.files.formats.coco import join_files
+from napari_what_where.files.formats.coco import join_files, telling_folders
 from napari_what_where.files.formats.registry import check_stacks, parse_formats
 from napari_what_where.files.results import describe_scale, save_stack
 from napari_what_where.files.stacks import FilePart, FileStack, open_stack
@@ -155,7 +155,7 @@ def run_batch(
         results.append(run.segment(paths, stem, _within(report, title)))
         if on_result is not None:
             on_result(results[-1])
-    _join(Path(out), joined, [result for result in results if result.written])
+    _join(Path(out), joined, results)
     return results
 
 
@@ -173,11 +173,14 @@ def _joined_names(settings: BatchSettings) -> dict[str, int]:
 
 
 def _join(out: Path, joined: Mapping[str, int], results: Sequence[FileResult]) -> None:
-    """Write those files, of the images that have results."""
+    """Write those files, of the images that have results; folders tell images of one name apart."""
+    places = telling_folders([result.path for result in results])
+    found = [(result.written, folder) for result, folder in zip(results, places, strict=True) if result.written]
     for name, index in joined.items():
-        if results:
+        if found:
+            files, folders = [written[index] for written, _ in found], [folder for _, folder in found]
             with atomic_path(out / name) as temporary:
-                join_files(temporary, [result.written[index] for result in results], name=name.partition(".")[0])
+                join_files(temporary, files, name=name.partition(".")[0], folders=folders)
 
 
 @dataclass(frozen=True)

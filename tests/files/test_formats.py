@@ -274,6 +274,13 @@ def test_several_images_are_one_coco_file(folder):
     assert {each["name"] for each in data["categories"]} == {"object", "ring"}
     same = coco.merge([coco.describe(images[0], polygons=False)] * 2, name="x")
     assert len(same["images"]) == 1
+    apart = coco.merge([coco.describe(images[0], polygons=False)] * 2, name="x", apart=True)
+    assert len(apart["images"]) == 2
+
+
+def test_folders_tell_images_of_one_name_apart():
+    paths = [Path("x/a/img.png"), Path("x/b/img.png"), Path("x/img.png"), Path("y/other.png"), Path("x/b/img.png")]
+    assert coco.telling_folders(paths) == ["a", "b", "", "", "b"]
 
 
 # ------------------------------------------------------------------------------------------------------ QuPath, ImageJ

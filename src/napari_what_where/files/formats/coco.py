@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,9 +36,29 @@ def write_data_set(path: Path, given: Sequence[LabelImage], *, polygons: bool = 
     _write(path, merge([describe(each, polygons=polygons) for each in given], name=name))
 
 
-def join_files(path: Path, files: Sequence[Path], *, name: str) -> None:
-    """Several files that were written here as one, see :func:`merge`."""
-    _write(path, merge([json.loads(file.read_text(encoding="utf-8")) for file in files], name=name))
+def join_files(path: Path, files: Sequence[Path], *, name: str, folders: Sequence[str] | None = None) -> None:
+    """Several files that were written here as one, see :func:`merge`.
+
+    ``folders``: one a file, which is of an image of its own then: where its images lie, put before their names.
+    """
+    data_sets = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    for data, folder in zip(data_sets, folders or [""] * len(files), strict=True):
+        for image in data["images"]:
+            image["file_name"] = f"{folder}/{image['file_name']}" if folder else image["file_name"]
+    _write(path, merge(data_sets, name=name, apart=folders is not None))
+
+
+def telling_folders(paths: Sequence[Path]) -> list[str]:
+    """For each file the folder that tells it from others of its name, from the one that holds them all; else empty."""
+    whole = [path.absolute() for path in paths]
+    names = Counter(path.name for path in set(whole))
+    alike = [path.parent for path in whole if names[path.name] > 1]
+    try:
+        above = Path(os.path.commonpath(alike)) if alike else Path()
+    except ValueError:  # on different drives
+        return [path.parent.as_posix() if names[path.name] > 1 else "" for path in whole]
+    folders = [path.parent.relative_to(above).as_posix() if names[path.name] > 1 else "" for path in whole]
+    return ["" if folder == "." else folder for folder in folders]
 
 
 def describe(given: LabelImage, *, polygons: bool) -> dict[str, Any]:
@@ -69,17 +91,20 @@ def describe(given: LabelImage, *, polygons: bool) -> dict[str, Any]:
     return _data_set(given.name, images, annotations, categories)
 
 
-def merge(data_sets: Sequence[Mapping[str, Any]], *, name: str) -> dict[str, Any]:
-    """Several data sets as one: images of one file name and size are one image, categories of one name are one."""
+def merge(data_sets: Sequence[Mapping[str, Any]], *, name: str, apart: bool = False) -> dict[str, Any]:
+    """Several data sets as one: images of one file name and size are one image, categories of one name are one.
+
+    ``apart``: images of different data sets are different images, whatever their names.
+    """
     names = sorted({category["name"] for data in data_sets for category in data["categories"]})
     number = {each: index for index, each in enumerate(names, start=1)}
     images: dict[tuple, dict[str, Any]] = {}
     annotations: list[dict[str, Any]] = []
-    for data in data_sets:
+    for index, data in enumerate(data_sets):
         own = {category["id"]: number[category["name"]] for category in data["categories"]}
         place = {}
         for image in data["images"]:
-            key = image["file_name"], image["height"], image["width"]
+            key = index if apart else None, image["file_name"], image["height"], image["width"]
             place[image["id"]] = images.setdefault(key, {**image, "id": len(images) + 1})["id"]
         for each in data["annotations"]:
             renumbered = {"image_id": place[each["image_id"]], "category_id": own[each["category_id"]]}
