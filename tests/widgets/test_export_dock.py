@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QMessageBox
 
 from napari_what_where.files.many import planned_files
 from napari_what_where.widgets.export import ExportDock
+from napari_what_where.widgets.refine.target import HELPER
 from tests.files.test_formats import read_coco, read_table, read_zarr
 
 LABELS = np.zeros((20, 30), np.int32)
@@ -151,6 +152,14 @@ def test_layers_of_images_of_one_size_go_with_their_own(exporter):
     panel.image.activated.emit(panel.image.currentIndex())
     viewer.layers.selection.active = viewer.layers["dish 1 cells"]
     assert panel.image.currentText() == "dish"  # picked by the user
+
+
+def test_strokes_and_previews_are_not_exported(exporter):
+    exporter.viewer.add_labels(LABELS, name="strokes", metadata={HELPER: "strokes"})
+    assert exporter.panel.layer.currentText() == "dish cells"
+    exporter.panel.every.click()
+    exporter.export("npy")
+    assert exporter.names() == ["dish_cells.npy"]
 
 
 def test_layers_of_our_making_bring_their_record(exporter):

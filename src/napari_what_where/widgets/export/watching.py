@@ -11,6 +11,7 @@ from qtpy.QtCore import QEvent, QObject, Signal
 from napari_what_where.files.many import file_stem
 from napari_what_where.widgets.export.layers import axis_letters, describe_scale, describe_stack, placed_in
 from napari_what_where.widgets.export.panel import Panel
+from napari_what_where.widgets.refine.target import labels_layers
 from napari_what_where.widgets.results import METADATA_KEY
 
 if TYPE_CHECKING:
@@ -103,10 +104,8 @@ class LayerWatch(QObject):
             self._panel.layer.setCurrentIndex(self._labels.index(active))
 
     def _refresh(self, event: Any = None) -> None:
-        from napari.layers import Labels
-
         before = self.chosen()
-        self._labels = [layer for layer in reversed(self._viewer.layers) if isinstance(layer, Labels)]
+        self._labels = labels_layers(self._viewer)  # without strokes and previews of ours
         combo = self._panel.layer
         combo.blockSignals(True)
         combo.clear()
