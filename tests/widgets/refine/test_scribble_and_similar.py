@@ -175,6 +175,35 @@ def test_the_strokes_are_deleted_by_hand(opened, wrong):
     np.testing.assert_array_equal(opened.labels, wrong)
 
 
+def test_edits_made_while_scribbling_stay(opened):
+    """Also of an object that was given the number that stands for background in the strokes."""
+    tool = scribble(opened)
+    opened.dock.actions.lock([tool.background])
+    opened.dock.layer.paint((46, 80), tool.background)
+    opened.wait()
+    made = opened.labels == tool.background
+    assert made.any()
+    assert (tool.preview.layer.data[made] == tool.background).all()
+    opened.press("new_stroke")
+    assert tool.strokes.selected_label == tool.background + 1
+    opened.press("accept")
+    np.testing.assert_array_equal(opened.labels == 10, made)
+
+
+def test_what_is_undone_while_scribbling_stays_undone(driver, picture, wrong):
+    driver.viewer.add_image(picture)
+    layer = driver.viewer.add_labels(wrong.copy())
+    layer.paint((46, 16), 3)
+    driver.press("scribble")
+    driver.dock.tool.strokes.brush_size = 3
+    stroke(driver, 12, (46, 75), (46, 85))
+    layer.undo()
+    driver.wait()
+    driver.press("accept")
+    assert driver.labels[46, 16] == wrong[46, 16]
+    assert (driver.labels == 12).sum() > 100
+
+
 # Similar
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_what_where.progress import Report
+    from napari_what_where.refinement.edit import Edit
     from napari_what_where.widgets.refine.dock import RefineDock
     from napari_what_where.widgets.refine.guides import Known
 
@@ -37,6 +38,8 @@ class Scribble(Tool):
         """The number that stands for background in the strokes."""
         self._drawn: np.ndarray | None = None
         self._result: np.ndarray | None = None
+        self._before: np.ndarray | None = None
+        """The labels that the result was made of."""
         self._accepting = False
 
     @property
@@ -77,18 +80,31 @@ class Scribble(Tool):
             remove_helper(self.dock.viewer, strokes)
         if plane is not None and plane.layer in self.dock.viewer.layers:
             self.dock.viewer.layers.selection.active = plane.layer
-        self.plane = self._drawn = self._result = None
+        self.plane = self._drawn = self._result = self._before = None
         self.dock.show_decision()
 
+    def forget(self) -> None:
+        plane, before = self.plane, self._before
+        if plane is None or self.strokes is None:
+            return
+        if self.strokes.data.size != plane.size:  # other data
+            self.dock.leave_tool()
+        elif self._result is None or before is None or not np.array_equal(plane.read(), before):
+            self._carry_anew()
+
     def locks_changed(self) -> None:
+        self._carry_anew()
+
+    def _carry_anew(self) -> None:
         if self._drawn is not None and self.plane is not None:
-            self._result = None
+            self._drawn, self._result = self._drawn.copy(), None  # what is on its way is of no use
             self.dock.steps.with_known(self.plane, self._propagate, key=self)
 
     def new_stroke(self) -> None:
         """Draw with a number that is not used yet."""
         if self.strokes is not None:
-            label = max(self.background, int(self.strokes.data.max())) + 1
+            highest = self.dock.free_label(self.plane.layer) - 1 if self.plane is not None else 0
+            label = max(self.background, int(self.strokes.data.max()), highest) + 1
             self._draw_with(label, f"Draw a new object, number {label}.")
 
     def background_stroke(self) -> None:
@@ -145,16 +161,20 @@ class Scribble(Tool):
             return
         locked, background = dock.locks.of(plane.layer), self.background
 
-        def work(labels: np.ndarray) -> np.ndarray:
-            found = np.asarray(known.propagator.labels(drawn, current=labels, locked=locked))
-            return np.where(found == background, 0, found)
+        def work(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            before = np.array(labels)
+            # An object may have been given the number of background since: here it is one that nothing has.
+            ground = max(int(before.max(initial=0)), int(drawn.max()), 0, *locked) + 1
+            strokes = np.where(drawn == background, ground, drawn)
+            found = np.asarray(known.propagator.labels(strokes, current=before, locked=locked))
+            return before, np.where(found == ground, 0, found)
 
-        dock.steps.compute(plane, work, lambda found: self._show(drawn, found), always_in_thread=True, key=self)
+        dock.steps.compute(plane, work, lambda both: self._show(drawn, *both), always_in_thread=True, key=self)
 
-    def _show(self, drawn: np.ndarray, found: np.ndarray) -> None:
+    def _show(self, drawn: np.ndarray, before: np.ndarray, found: np.ndarray) -> None:
         if self.plane is None or self._drawn is not drawn:
             return  # a later stroke is on its way
-        self._result = found
+        self._result, self._before = found, before
         if self._accepting:
             self.accept()
             return
@@ -167,10 +187,10 @@ class Scribble(Tool):
     def accept(self) -> None:
         from napari_what_where.refinement.edit import edit_between
 
-        dock, plane, result = self.dock, self.plane, self._result
+        dock, plane, result, before = self.dock, self.plane, self._result, self._before
         if plane is None or self._drawn is None:
             return
-        if result is None:
+        if result is None or before is None:
             self._accepting = True  # as soon as it is there
             if dock.work.idle:  # it was cancelled, or failed
                 dock.steps.with_known(plane, self._propagate, key=self)
@@ -178,7 +198,12 @@ class Scribble(Tool):
         locked = dock.locks.of(plane.layer)
         dock.leave_tool()
         said = f"The strokes are in {plane.layer.name!r}."
-        dock.steps.edit(plane, lambda labels: edit_between(labels, result, said, locked=locked))
+
+        def work(labels: np.ndarray) -> Edit:
+            # What an edit that was still on its way has changed stays.
+            return edit_between(labels, np.where(labels == before, result, labels), said, locked=locked)
+
+        dock.steps.edit(plane, work)
 
     def drop(self) -> None:
         self.dock.leave_tool()
