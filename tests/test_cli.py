@@ -284,7 +284,9 @@ def test_progress_is_drawn_on_a_terminal_only(two_halves, tmp_path, capsys, monk
 @pytest.mark.skipif(sys.platform == "win32", reason="no POSIX signals")
 def test_ctrl_c_leaves_no_traceback_and_no_half_written_file(two_halves, tmp_path):
     code = (
-        "import sys\nfrom napari_what_where import cli, pipeline\nfrom napari_what_where.files import export\n"
+        # As at a terminal: a program that was started in the background ignores Ctrl-C, and so do its children.
+        "import signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from napari_what_where import cli\nfrom napari_what_where.files import export\n"
         "write = export.write_eigenvectors\n"
         "def slow(*a, **k):\n    write(*a, **k)\n    print('WRITING', flush=True)\n    import time; time.sleep(60)\n"
         "export.write_eigenvectors = slow\n"
