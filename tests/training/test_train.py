@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import napari_what_where as ww
-from training.export import export
+from training.export import export, write_model
 from training.model import CELL, cells_of, new_model, new_scheduler, pictures_of
 from training.pool import ScenePool, training_scene, varied
 from training.train import Settings, Trainer, train
@@ -113,3 +113,9 @@ def test_an_exported_model_runs_as_a_backbone(run: Path, tmp_path: Path) -> None
     state = torch.load(run / "state.pt", weights_only=True)["average"]
     loaded = backbone.module.state_dict()
     assert all(torch.allclose(loaded[name], state[name], atol=2e-3, rtol=2e-3) for name in state)
+
+
+def test_what_is_shipped_is_small(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected at most 1000"):
+        write_model(new_model("tiny"), tmp_path / "model", most_bytes=1000)
+    assert not (tmp_path / "model").exists()
