@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shapely
 from qtpy.QtWidgets import QFileDialog
 
 from napari_what_where.widgets.exporting import OFFERED, file_kinds, split_name
-from tests.files.test_formats import read_zarr
+from tests.files.test_formats import read_table, read_zarr
 
 
 @pytest.mark.parametrize(
@@ -46,3 +47,22 @@ def test_a_kind_that_is_chosen_without_a_suffix_is_written(driver, picture, tmp_
     (name,) = json.loads((tmp_path / "quarters_labels.ome.zarr/labels/.zattrs").read_text())["labels"]
     written = read_zarr(tmp_path / f"quarters_labels.ome.zarr/labels/{name}/0")
     np.testing.assert_array_equal(written, driver.segments.data)
+
+
+@pytest.mark.parametrize("name", ["part_labels.geojson", "part_labels.csv"])
+def test_labels_of_a_part_lie_where_the_part_does(driver, picture, tmp_path, name):
+    driver.viewer.add_image(np.kron(picture[..., 0], np.ones((4, 4), np.uint8)), name="large")
+    driver.viewer.add_shapes(np.array([(20, 40), (20, 149), (99, 149), (99, 40)]), shape_type="polygon")
+    inputs = driver.panel.inputs
+    inputs.part.setCurrentIndex(inputs.part.findData("shape"))
+    driver.run()
+    driver.dock.export(str(tmp_path / name))
+    driver.wait()
+    if name.endswith("csv"):
+        rows = read_table(tmp_path / name).values()
+        lows = [(float(row["box_min_y_px"]), float(row["box_min_x_px"])) for row in rows]
+        assert np.min(lows, axis=0).tolist() == [20, 40]
+        return
+    features = json.loads((tmp_path / name).read_text())["features"]
+    bounds = np.array([shapely.geometry.shape(each["geometry"]).bounds for each in features])
+    assert (*bounds[:, :2].min(axis=0), *bounds[:, 2:].max(axis=0)) == (40, 20, 150, 100)

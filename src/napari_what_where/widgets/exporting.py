@@ -131,6 +131,7 @@ def export_labels(findings: Findings, what: str, data: np.ndarray, name: str) ->
         "background": bool(np.any(labels == 0)),
         "placement": describe_placement(source),
     }
+    known = place_in_plane(source) if labels.shape[1:] == (rows, columns) else {}
     if source.plane_axis is not None:
         units = [source.unit_name(axis) or "pixel" for axis in (source.plane_axis, *source.axes)]
         label = source.axis_labels[source.plane_axis].strip().lower()
@@ -147,6 +148,7 @@ def export_labels(findings: Findings, what: str, data: np.ndarray, name: str) ->
             pixel_size=[source.plane_spacing(), *size],
             units=units,
             record=record | {"linked": source.linked},
+            **known,
         )
     count = len(np.unique(labels[labels > 0]))
     analysis = findings.analyses[0]
@@ -162,7 +164,16 @@ def export_labels(findings: Findings, what: str, data: np.ndarray, name: str) ->
         pixel_size=(size[0], size[1]),
         units=source.unit_name(),
         record=record,
+        **known,
     )
+
+
+def place_in_plane(source: Source) -> dict[str, Any]:
+    """Where in the layer's planes the first of the analysed pixels lies, and the rows and columns of those planes."""
+    steps = [source.index[axis] for axis in source.axes]
+    rows, columns = (int(source.arrays[0].shape[axis]) for axis in source.axes)
+    first, second = ((step.start or 0) if isinstance(step, slice) else step for step in steps)
+    return {"offset": (first, second), "image_shape": (rows, columns)}
 
 
 def describe_placement(source: Source) -> dict[str, Any]:
