@@ -157,3 +157,11 @@ def test_labels_of_another_resolution(analysis, shape):
     for by in (1, 1, 1, -1, -1, -1):
         now = checked(now, growth.step(now, by))
     np.testing.assert_array_equal(now, labels)
+
+
+@settings(max_examples=10)
+@given(planes(), pixels())
+def test_no_notch_is_no_step(guide, labels, at):
+    growth = Growth(labels, at, guide)
+    assert not growth.step(labels, 0)
+    assert growth.level == 0

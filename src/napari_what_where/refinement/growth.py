@@ -113,11 +113,16 @@ class Growth:
         self._held = np.bincount(guide.positions_in(everywhere)[self._takeable], minlength=guide.leaf_count)
 
     def step(self, labels: np.ndarray, by: int) -> Edit:
-        """One step up (``by`` > 0) or down (``by`` < 0) from the labels as they are now: what to change in them."""
+        """One step up (``by`` > 0) or down (``by`` < 0) from the labels as they are now: what to change in them.
+
+        With ``by`` = 0 nothing changes.
+        """
         labels = check_labels(labels)
         self.guide.check(labels)
         if self._is_locked:
             return no_edit("Background is locked." if self.new else f"Object {self.label} is locked.", self.label)
+        if by == 0:
+            return no_edit(f"Object {self.label} stays as it is.", self.label)
         if self.level * by < 0:
             return self._back(labels)
         return self._up(labels) if by > 0 else self._down(labels)

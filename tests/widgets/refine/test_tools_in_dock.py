@@ -96,6 +96,28 @@ def test_small_turns_of_the_wheel_add_up(opened):
     assert len(opened.dock.layer._undo_history) == 1
 
 
+def test_notches_that_cancel_out_change_nothing(opened, wrong):
+    opened.panel.buttons["grow"].click()
+    for notches in (1, -1):  # while the image is looked at
+        opened.dock._turn(opened.world((46, 16)), notches)
+    opened.wait()
+    np.testing.assert_array_equal(opened.labels, wrong)
+    assert not opened.dock.layer._undo_history
+    opened.turn((46, 16), -1)
+    assert len(opened.dock.layer._undo_history) == 1
+
+
+def test_the_wheel_goes_on_after_a_cancellation(opened, wrong):
+    opened.panel.buttons["grow"].click()
+    opened.dock.steps.with_known(opened.dock.plane(), lambda known: None)  # the image is looked at
+    opened.dock._turn(opened.world((46, 16)), -1)
+    opened.panel.cancel.click()
+    opened.wait()
+    np.testing.assert_array_equal(opened.labels, wrong)
+    opened.turn((46, 16), -1)
+    assert len(opened.dock.layer._undo_history) == 1
+
+
 def test_a_click_on_background_begins_a_new_object(opened):
     opened.press("grow")
     opened.click((46, 80))

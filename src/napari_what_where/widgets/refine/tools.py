@@ -130,13 +130,20 @@ class Grow(Tool):
         self._session: tuple[Any, Growth] | None = None
         self._last: tuple[Plane, At] | None = None
         self._due = 0
+        self._turning: object | None = None
+        """Stands for the work that waits, and will do all notches that are due."""
+        dock.work.cancelled.connect(self._give_up)
 
     def enter(self) -> bool:
         self.forget()
         return True
 
+    def leave(self) -> None:
+        self.forget()
+
     def forget(self) -> None:
-        self._session, self._last, self._due = None, None, 0
+        self._session, self._last = None, None
+        self._give_up()
 
     def click(self, plane: Plane, at: At) -> None:
         label = int(plane.read()[at])
@@ -164,20 +171,30 @@ class Grow(Tool):
 
     def _step(self, plane: Plane, at: At, notches: int) -> None:
         """Notches that come while others are worked on are done together."""
-        waiting, self._due = self._due != 0, self._due + notches
-        if not waiting:
-            self.dock.steps.with_known(plane, lambda known: self._work(plane, at, known), otherwise=self._give_up)
+        self._due += notches
+        if self._turning is None:
+            self._turning = turning = object()
+            self.dock.steps.with_known(
+                plane, lambda known: self._work(plane, at, known, turning), otherwise=self._give_up
+            )
 
     def _give_up(self) -> None:
-        self._due = 0
+        self._due, self._turning = 0, None
 
-    def _work(self, plane: Plane, at: At, known: Known) -> None:
+    def _work(self, plane: Plane, at: At, known: Known, turning: object) -> None:
         dock = self.dock
+        if self._turning is not turning:  # given up meanwhile
+            return
 
         def work(labels: np.ndarray) -> Edit:
-            from napari_what_where.refinement.edit import edit_between
+            from napari_what_where.refinement.edit import edit_between, no_edit
 
-            notches, self._due = self._due, 0
+            notches = 0
+            if self._turning is turning:
+                notches = self._due
+                self._give_up()
+            if notches == 0:
+                return no_edit("Nothing has grown or shrunk.")
             growth = self._growth(plane, at, labels, known)
             edit = growth.step(labels, notches)
             if abs(notches) < 2:
