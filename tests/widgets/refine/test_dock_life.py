@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
+from napari_what_where.refinement.edit import edit_where
 from napari_what_where.widgets.refine.target import HELPER
 from tests.widgets.refine.conftest import RefineDriver
 from tests.widgets.test_long_use import callbacks, listeners
@@ -183,3 +186,28 @@ def test_with_the_what_and_where_dock(driver, picture):
     main.panel.segments.spin.setValue(4)
     np.testing.assert_array_equal(layer.data, edited)
     assert main.session.labels_layer is not layer
+
+
+@pytest.mark.parametrize("by", ["a tool", "a button"])
+def test_what_is_painted_while_a_thread_works_is_not_overwritten(driver, wrong, monkeypatch, by):
+    driver.viewer.add_labels(wrong.copy())
+    from napari_what_where.refinement import tidy
+    from napari_what_where.widgets.refine import steps
+
+    monkeypatch.setattr(steps, "AT_ONCE", 10)
+    started, painted = threading.Event(), threading.Event()
+
+    def delete_two(labels, *args, **options):
+        started.set()
+        assert painted.wait(30)
+        return edit_where(labels, labels == 2, 0, "deleted")
+
+    monkeypatch.setattr(tidy, "fill_holes", delete_two)
+    driver.dock.steps.edit(driver.dock.plane(), delete_two) if by == "a tool" else driver.dock.tidier.run("holes")
+    driver.qtbot.waitUntil(started.is_set, timeout=30_000)
+    driver.dock.layer.paint((16, 16), 7)
+    now = driver.labels.copy()
+    painted.set()
+    driver.wait()
+    np.testing.assert_array_equal(driver.labels, now)
+    assert "changed meanwhile" in driver.message

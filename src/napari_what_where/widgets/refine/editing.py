@@ -42,8 +42,10 @@ class Change:
             return False
 
 
-def prepare(plane: Plane, edit: Edit) -> Change | None:
+def prepare(plane: Plane, edit: Edit, labels: np.ndarray | None = None) -> Change | None:
     """What :func:`write` needs of an edit, made off the GUI thread where that matters; None if nothing changes.
+
+    ``labels``: of the plane, as the edit was made of them, where they may have changed since.
 
     Raises ``ValueError``, in words, for a label that the layer's type has no room for.
     """
@@ -66,7 +68,7 @@ def prepare(plane: Plane, edit: Edit) -> Change | None:
         sides[axis] if axis in sides else slice(step, step + 1)  # type: ignore[operator]
         for axis, step in enumerate(plane.index)
     )
-    old = plane.read()[top:bottom, left:right][mask]
+    old = (plane.read() if labels is None else labels)[top:bottom, left:right][mask]
     block, new = plane.block(mask), edit.values.astype(dtype)
     return Change(plane, key, block, old, new, atom(key, block, old, new))
 

@@ -84,10 +84,14 @@ class Steps:
     ) -> None:
         """Call ``finish(work(labels))`` with a plane's labels as they are; of a large one in a thread."""
         pixels = AT_ONCE + 1 if always_in_thread else plane.size
-        self._dock.work.add(
-            lambda: self.perform(lambda report: work(plane.read()), finish, pixels=pixels),
-            key=key,
-        )
+
+        def begin() -> None:
+            labels = plane.read()
+            if pixels > AT_ONCE:  # the user may paint meanwhile
+                labels = np.array(labels)
+            self.perform(lambda report: work(labels), finish, pixels=pixels)
+
+        self._dock.work.add(begin, key=key)
 
     def perform(self, work: Callable[[Report], Any], finish: Callable[[Any], None], *, pixels: int) -> None:
         """Call ``finish(work(report))``; in a thread if that is work on many pixels."""
@@ -101,7 +105,7 @@ class Steps:
 
         def both(labels: np.ndarray) -> tuple[Edit, Change | None]:
             edit = work(labels)
-            return edit, prepare(plane, edit)
+            return edit, prepare(plane, edit, labels)
 
         def finish(found: tuple[Edit, Change | None]) -> None:
             edit, change = found

@@ -92,7 +92,7 @@ class Tidier:
         found = edit(stack.reshape(-1, stack.shape[-1]), None)
         after = found.applied(stack.reshape(-1, stack.shape[-1])).reshape(stack.shape)
         edits = [edit_between(before, now, found.said) for before, now in zip(stack, after, strict=True)]
-        changes = [prepare(plane, each) for plane, each in zip(planes, edits, strict=True)]
+        changes = [prepare(plane, each, before) for plane, each, before in zip(planes, edits, stack, strict=True)]
         return [change for change in changes if change is not None], found.said
 
 
@@ -102,9 +102,10 @@ def _each(planes: Sequence[Plane], edit: Tidy, known: Sequence[Any], report: Rep
     said = ""
     for number, (plane, each) in enumerate(zip(planes, known, strict=True)):
         report(Progress("plane", number, len(planes)))
-        found = edit(plane.read(), each)
+        labels = np.array(plane.read())  # the user may paint meanwhile
+        found = edit(labels, each)
         said = found.said
-        change = prepare(plane, found)
+        change = prepare(plane, found, labels)
         if change is not None:
             changes.append(change)
     if len(planes) > 1:
