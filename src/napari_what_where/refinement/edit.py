@@ -141,8 +141,8 @@ def free_label(labels: np.ndarray | int, taken: Collection[int] = ()) -> int:
 def free_labels(labels: np.ndarray, count: int, *, taken: Collection[int] = (), first: int | None = None) -> np.ndarray:
     """``count`` labels that are not used, ascending, (count,) int64.
 
-    Those after the largest, or from ``first`` on, which a caller passes who knows more than this plane. Where the
-    dtype does not hold them, as often in masks of 0 and 255, the lowest ones that are free.
+    Those after the largest, or from ``first`` on but for those of the plane, which a caller passes who knows more than
+    this plane. Where the dtype does not hold them, as often in masks of 0 and 255, the lowest ones that are free.
 
     Raises
     ------
@@ -151,12 +151,13 @@ def free_labels(labels: np.ndarray, count: int, *, taken: Collection[int] = (), 
     """
     most = int(np.iinfo(labels.dtype).max)
     start = max(int(labels.max(initial=0)), 0, *taken) + 1 if first is None else int(first)
-    if start + count - 1 <= most:
+    if start + count - 1 <= most and (first is None or int(labels.max(initial=0)) < start):
         return np.arange(start, start + count)
     free: Any = np.zeros(0, np.int64)
-    if first is None:
+    if first is None or start <= most:
         used = np.concatenate([np.unique(labels).astype(np.int64), np.array([*taken], np.int64)])
-        free = np.setdiff1d(np.arange(1, min(most, len(used) + count) + 1), used)[:count]
+        low = 1 if first is None else start
+        free = np.setdiff1d(np.arange(low, min(most, low - 1 + len(used) + count) + 1), used)[:count]
     if len(free) < count:
         raise ValueError(
             f"Labels of dtype {labels.dtype} end at {most}, and {count} more are needed. "

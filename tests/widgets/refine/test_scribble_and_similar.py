@@ -204,6 +204,22 @@ def test_what_is_undone_while_scribbling_stays_undone(driver, picture, wrong):
     assert (driver.labels == 12).sum() > 100
 
 
+def test_masks_of_0_and_255(opened, wrong):
+    opened.dock.layer.data = np.where(wrong > 0, 255, 0).astype(np.uint8)
+    assert opened.dock.free_label(opened.dock.layer) == 1
+    tool = scribble(opened)
+    opened.press("new_stroke")
+    assert tool.strokes.selected_label == 1
+    stroke(opened, 300, (46, 45), (46, 52))
+    opened.press("accept")
+    assert "does not fit" in opened.message
+    assert opened.dock.active == "scribble"
+    opened.press("undo")
+    opened.press("accept")
+    assert set(np.unique(opened.labels)) == {0, 4, 5}
+    assert opened.dock.active is None
+
+
 # Similar
 
 

@@ -192,8 +192,16 @@ class RefineDock(QWidget):
         return bool((plane.read() == label).any())
 
     def free_label(self, layer: Labels) -> int:
-        """A label that is on no plane of the layer."""
-        return self.highest.of(layer) + 1
+        """A label that is on no plane of the layer, and those after it: the largest plus 1.
+
+        Where the layer's type ends before that, as in masks of 0 and 255, the first of the longest run of free ones.
+        """
+        after, dtype = self.highest.of(layer) + 1, np.dtype(layer.data.dtype)
+        if dtype == np.bool_ or after <= (most := int(np.iinfo(dtype).max)):
+            return after
+        used = np.unique([0, *np.unique(np.asarray(layer.data)), *self.locks.of(layer), most + 1]).astype(np.int64)
+        gaps = np.diff(used)
+        return int(used[gaps.argmax()]) + 1 if gaps.max() > 1 else after
 
     # Telling
 

@@ -53,13 +53,13 @@ class Scribble(Tool):
             return False
         layer = plane.layer
         self.plane, self._drawn, self._result, self._accepting = plane, None, None, False
-        self.background = dock.free_label(layer)
+        self.background = dock.highest.of(layer) + 1  # in the strokes, which hold what the labels may not
         self.preview.prepare(plane)
         self.strokes = strokes = add_helper(dock.viewer, plane, "scribbles", np.zeros(plane.shape, np.int32), opacity=1)
         strokes.features = {"index": [self.background], "name": ["background"]}
         strokes.selected_label = max(1, int(layer.selected_label))
         if int(layer.selected_label) in dock.locks.of(layer) or layer.selected_label == 0:
-            strokes.selected_label = self.background + 1
+            strokes.selected_label = self._new_number()
         strokes.brush_size = max(1, round(BRUSH / camera_of(dock.viewer).zoom / min(plane.pixel_size())))
         strokes.n_edit_dimensions = 2
         dock.viewer.layers.selection.active = strokes
@@ -103,9 +103,24 @@ class Scribble(Tool):
     def new_stroke(self) -> None:
         """Draw with a number that is not used yet."""
         if self.strokes is not None:
-            highest = self.dock.free_label(self.plane.layer) - 1 if self.plane is not None else 0
-            label = max(self.background, int(self.strokes.data.max()), highest) + 1
+            label = self._new_number()
             self._draw_with(label, f"Draw a new object, number {label}.")
+
+    def _new_number(self) -> int:
+        """One that neither the strokes nor the labels have."""
+        assert self.strokes is not None and self.plane is not None
+        drawn, free = np.asarray(self.strokes.data), self.dock.free_label(self.plane.layer)
+        after = max(self.background, int(drawn.max()), free - 1) + 1
+        if free > self.background or after <= self._most():
+            return after
+        low = np.setdiff1d(np.arange(free, min(self.background, free + 1 + len(np.unique(drawn)))), drawn)
+        return int(low[0]) if len(low) else after
+
+    def _most(self) -> int:
+        """The largest label that the layer has room for."""
+        assert self.plane is not None
+        dtype = np.dtype(self.plane.layer.data.dtype)
+        return 1 if dtype == np.bool_ else int(np.iinfo(dtype).max)
 
     def background_stroke(self) -> None:
         """Draw where no object is."""
@@ -194,7 +209,15 @@ class Scribble(Tool):
             if dock.work.idle:  # it was cancelled, or failed
                 dock.steps.with_known(plane, self._propagate, key=self)
             return
-        locked = dock.locks.of(plane.layer)
+        locked, highest = dock.locks.of(plane.layer), int(result.max(initial=0))
+        if highest > self._most():
+            self._accepting = False
+            dock.say(
+                f"Number {highest} does not fit into {plane.layer.name!r}, whose labels go up to {self._most()}: draw "
+                "with a lower one, or drop, and convert the layer first: right click ▸ Convert data type.",
+                problem=True,
+            )
+            return
         dock.leave_tool()
         said = f"The strokes are in {plane.layer.name!r}."
 
