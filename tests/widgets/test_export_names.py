@@ -10,6 +10,7 @@ import pytest
 import shapely
 from qtpy.QtWidgets import QFileDialog
 
+from napari_what_where.files import recovery
 from napari_what_where.widgets.exporting import OFFERED, file_kinds, split_name
 from tests.files.test_formats import read_table, read_zarr
 
@@ -66,3 +67,20 @@ def test_labels_of_a_part_lie_where_the_part_does(driver, picture, tmp_path, nam
     features = json.loads((tmp_path / name).read_text())["features"]
     bounds = np.array([shapely.geometry.shape(each["geometry"]).bounds for each in features])
     assert (*bounds[:, :2].min(axis=0), *bounds[:, 2:].max(axis=0)) == (40, 20, 150, 100)
+
+
+def test_edits_that_the_other_dock_wrote_need_not_be_kept(driver, picture, tmp_path, monkeypatch):
+    monkeypatch.setenv(recovery.FOLDER_VARIABLE, str(tmp_path / "kept"))
+    viewer, autosaver = driver.viewer, driver.dock.keeper.autosaver
+    viewer.add_image(picture, name="quarters")
+    driver.run()
+    driver.segments.paint((10, 10), 77)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-what-where", "Export labels")
+    for format, left in {"csv": 1, "npy": 0}.items():
+        dock.panel.folder.setText(str(tmp_path / format))
+        for name, box in dock.panel.formats.items():
+            box.setChecked(name == format)
+        dock.panel.export.click()
+        driver.qtbot.waitUntil(lambda: dock.task is None, timeout=60_000)
+        autosaver.flush()
+        assert len(list(autosaver.session.glob("*.npz"))) == left, dock.panel.message.text()

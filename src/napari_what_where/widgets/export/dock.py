@@ -17,6 +17,7 @@ from napari_what_where.progress import Report
 from napari_what_where.widgets.export.layers import LayerCopy, copy_layer
 from napari_what_where.widgets.export.panel import Panel
 from napari_what_where.widgets.export.watching import LayerWatch
+from napari_what_where.widgets.open_docks import docks_of
 from napari_what_where.widgets.results import METADATA_KEY
 from napari_what_where.widgets.task import Task
 
@@ -24,10 +25,14 @@ if TYPE_CHECKING:
     from napari.layers import Labels
     from napari.viewer import Viewer
 
+    from napari_what_where.widgets.autosaving import Autosaver
+
 _POLL_MS = 50
 NO_LAYER = "There is no Labels layer to export. Add one, or press Run in the What & Where dock."
 NO_FORMAT = "Tick one or more formats."
 NO_FOLDER = "Choose the folder that the files go to."
+_NO_LABELS = frozenset({"csv", "png-colour"})
+"""Formats that labels cannot be read back from: edits that are only there are not safe."""
 MOST_NAMED = 6
 """Files that a message names; of more it says how many."""
 
@@ -91,12 +96,14 @@ class ExportDock(QWidget):
                 if problem is not None:
                     raise ValueError(problem)
             copies = [copy_layer(layer, self.layers.image_for(layer)) for layer in layers]
+            kept = _kept_edits(self.viewer, layers)
             planned = self._planned(layers, formats)
         except ValueError as problem:
             panel.say(str(problem), problem=True)
             return
         if self._may_replace([path.name for path in planned if path.exists()]):
-            self._write(copies, self._stems(layers), ranges, formats)
+            whole = ranges is None and not _NO_LABELS.issuperset(formats)
+            self._write(copies, self._stems(layers), ranges, formats, kept if whole else [])
 
     def cancel(self) -> None:
         """Stop; every file stays as it was."""
@@ -104,7 +111,12 @@ class ExportDock(QWidget):
             self.task.cancel()
 
     def _write(
-        self, copies: Sequence[LayerCopy], stems: Sequence[str], ranges: Ranges | None, formats: Sequence[str]
+        self,
+        copies: Sequence[LayerCopy],
+        stems: Sequence[str],
+        ranges: Ranges | None,
+        formats: Sequence[str],
+        kept: Sequence[tuple[Autosaver, Labels, int | None]],
     ) -> None:
         panel, folder = self.panel, Path(self.panel.folder.text().strip()).expanduser()
 
@@ -114,6 +126,8 @@ class ExportDock(QWidget):
 
         def finish(paths: list[Path]) -> None:
             self.written = folder
+            for autosaver, layer, changes in kept:
+                autosaver.exported(layer, changes)
             panel.say(f"Wrote {_named(paths)} in {folder}.", written=True)
 
         def fail(problem: Exception) -> None:
@@ -164,6 +178,12 @@ class ExportDock(QWidget):
     def _open_folder(self) -> None:
         if self.written is not None:
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.written)))
+
+
+def _kept_edits(viewer: Viewer, layers: Sequence[Labels]) -> list[tuple[Autosaver, Labels, int | None]]:
+    """The What & Where docks' savers of edits, with each layer and how often it has changed so far."""
+    savers = [dock.keeper.autosaver for dock in docks_of(viewer)]
+    return [(saver, layer, saver.changes(layer)) for saver in savers for layer in layers]
 
 
 def _named(paths: Sequence[Path]) -> str:
