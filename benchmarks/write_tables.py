@@ -261,8 +261,8 @@ Photographs: BSDS500's validation images by name after those for tuning, of the 
 regions; regions below .25 % of an image are not counted. "fewest": the share, of the images that any method finishes,
 on which no other method needs fewer strokes; "alone": on which all others need more. Ours has the one setting that is
 shipped; each peer the one that does best on images for tuning, for each kind of image its own. The pixel classifier has
-the embedding's coordinates among its features. Wanted was the fewest on 70 % of images: photographs reach it, windows of
-128 pixels from a fluorescence micrograph do not, where a plain watershed needs fewer, and scenes are a tie.
+the embedding's coordinates among its features. Wanted was the fewest on 70 % of images: photographs reach it, windows
+of 128 pixels from a fluorescence micrograph do not, where a plain watershed needs fewer, and scenes are a tie.
 
 {interaction}
 
