@@ -210,6 +210,30 @@ def test_tidying_all_planes_is_one_step(driver, messy, name):
     np.testing.assert_array_equal(driver.labels, stack)
 
 
+@pytest.mark.parametrize("every", [False, True])
+def test_names_follow_their_objects_to_other_numbers(driver, messy, every):
+    from napari_what_where.widgets.refine.editing import rename
+
+    messy[messy == 4] = 40
+    driver.viewer.add_labels(np.stack([messy, messy]) if every else messy.copy())
+    layer = driver.dock.layer
+    for label, name in ((3, "mother"), (5, "daughter"), (40, "cup"), (1, "gone")):
+        rename(layer, label, name)
+    before, named = driver.labels.copy(), names_of(layer)
+    driver.panel.planes.setCurrentIndex(1 if every else 0)
+    driver.press("relabel")
+    after = driver.labels.copy()
+    expected = {int(after[before == label][0]): name for label, name in named.items() if label in before}
+    assert not np.array_equal(after, before)
+    assert {label: name for label, name in names_of(layer).items() if label in after} == expected
+    layer.undo()
+    assert names_of(layer) == named
+    np.testing.assert_array_equal(driver.labels, before)
+    layer.redo()
+    assert {label: name for label, name in names_of(layer).items() if label in after} == expected
+    np.testing.assert_array_equal(driver.labels, after)
+
+
 def test_locked_labels_stay_untidy(driver, messy):
     driver.viewer.add_labels(messy.copy())
     driver.dock.locks.set(driver.dock.layer, [3, 4, 5])

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from napari_what_where.refinement.edit import Edit
 
+MOST_NUMBERS = 2**26
+"""Labels from here on do not take their names along: the table of numbers would be too large."""
 _PARTLY = ("_get_update_slices", "_align_data_to_view", "_accumulate_updated_slice", "_partial_labels_refresh")
 """What napari 0.9 draws a changed part with; where it has other names, all is drawn anew."""
 
@@ -73,9 +75,10 @@ def prepare(plane: Plane, edit: Edit, labels: np.ndarray | None = None) -> Chang
     return Change(plane, key, block, old, new, atom(key, block, old, new))
 
 
-def write(layer: Labels, changes: Sequence[Change]) -> int:
+def write(layer: Labels, changes: Sequence[Change], features: Any = None) -> int:
     """Write changes into the layer as one step of its undo; returns how many older steps it had no room to keep.
 
+    ``features``: those that the layer has from then on, if they change, too; undone and redone with the pixels.
     The layer tells of it as of a stroke of paint, once all is written. Cost: that of the changed pixels.
     """
     partly = all(hasattr(layer, name) for name in _PARTLY)
@@ -88,6 +91,8 @@ def write(layer: Labels, changes: Sequence[Change]) -> int:
             layer.data[change.key] = box
             if partly:
                 _draw(layer, change)
+        if features is not None:
+            _save_features(layer, features)
     if not partly:
         layer.refresh()
     return bound_history(layer)
@@ -136,12 +141,37 @@ class _Name:
 
 def rename(layer: Labels, label: int, name: str) -> None:
     """Name a label in the layer's features, as one step of its undo."""
-    before = layer.features.copy()
-    after = named(before, label, name)
-    nothing = (np.zeros(0, np.int64),) * layer.ndim
-    layer.features = after
     with layer.block_history():
-        layer._save_history((nothing, _Name(layer, before), _Name(layer, after)))
+        _save_features(layer, named(layer.features.copy(), label, name))
+
+
+def _save_features(layer: Labels, after: Any) -> None:
+    """Give a layer other features, as part of a step of its undo."""
+    before, nothing = layer.features.copy(), (np.zeros(0, np.int64),) * layer.ndim
+    layer.features = after
+    layer._save_history((nothing, _Name(layer, before), _Name(layer, after)))
+
+
+def renumbered(layer: Labels, changes: Sequence[Change]) -> Any:
+    """The layer's features once its labels have other numbers by ``changes``; None if it has none that matter.
+
+    What a label is called follows it; rows of labels that are gone make room for those that get their numbers.
+    """
+    features = layer.features
+    if not changes or "index" not in features or not len(features):
+        return None
+    index = features["index"].to_numpy().astype(np.int64)
+    highest = max(int(index.max()), *(int(change.old.max()) for change in changes))
+    if highest >= MOST_NUMBERS or index.min() < 0:
+        return None
+    number = np.arange(highest + 1)
+    for change in changes:
+        number[change.old] = change.new
+    moved = number != np.arange(highest + 1)
+    kept = moved[index] | ~np.isin(index, number[moved])
+    after = features[kept].copy()
+    after["index"] = number[index[kept]]
+    return after.sort_values("index", kind="stable").reset_index(drop=True)
 
 
 def named(features: Any, label: int, name: str) -> Any:

@@ -115,8 +115,10 @@ class Steps:
 
         self.compute(plane, both, finish)
 
-    def commit(self, layer: Labels, changes: Sequence[Change], said: str, *, by_tool: bool = False) -> None:
-        """Write changes into the layer, and say so."""
+    def commit(
+        self, layer: Labels, changes: Sequence[Change], said: str, *, by_tool: bool = False, features: Any = None
+    ) -> None:
+        """Write changes into the layer, with other ``features`` if they change, too, and say so."""
         if layer not in self._dock.viewer.layers:
             self._dock.say("The labels are gone; nothing was changed.", problem=True)
             return
@@ -127,7 +129,7 @@ class Steps:
             self._dock.saving.watch(layer)
             self.writing = True
             try:
-                write(layer, changes)
+                write(layer, changes, features)
             finally:
                 self.writing = False
             if self._dock.tool is not None and not by_tool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_what_where.progress import Progress, Report
-from napari_what_where.widgets.refine.editing import Change, prepare
+from napari_what_where.widgets.refine.editing import Change, prepare, renumbered
 from napari_what_where.widgets.refine.target import Plane, every_plane
 
 if TYPE_CHECKING:
@@ -37,12 +37,18 @@ class Tidier:
             if not selected:
                 dock.say("No object is selected: click rows of the table, or choose “all objects”.", problem=True)
                 return
-        every = bool(dock.panel.planes.currentData()) and len(list(every_plane(plane))) > 1
+        several = len(list(every_plane(plane))) > 1
+        every = bool(dock.panel.planes.currentData()) and several
         planes = list(every_plane(plane)) if every else [plane]
         edit = self._edit_of(name, plane, selected)
         if name == "relabel" and every:
             # Numbers mean the same on all planes: numbered as one.
-            dock.work.add(lambda: self._begin(planes, lambda report: self._relabel(planes, edit)))
+            dock.work.add(lambda: self._begin(planes, lambda report: self._relabel(planes, edit), renumber=True))
+        elif name == "relabel":
+            # Of one plane of several, names stay with those on the others.
+            dock.work.add(
+                lambda: self._begin(planes, lambda report: _each(planes, edit, [None], report), renumber=not several)
+            )
         elif name != "snap":
             dock.work.add(lambda: self._begin(planes, lambda report: _each(planes, edit, [None] * len(planes), report)))
         elif every:
@@ -54,10 +60,13 @@ class Tidier:
         work = self._dock.work
         work.add(lambda: self._begin(planes, lambda report: _each(planes, edit, [known], report)))
 
-    def _begin(self, planes: Sequence[Plane], work: Callable[[Report], Any]) -> None:
+    def _begin(self, planes: Sequence[Plane], work: Callable[[Report], Any], *, renumber: bool = False) -> None:
+        """``renumber``: labels get other numbers, and keep their names."""
+
         def finish(found: Any) -> None:
             changes, said = found
-            self._dock.steps.commit(planes[0].layer, changes, said)
+            features = renumbered(planes[0].layer, changes) if renumber else None
+            self._dock.steps.commit(planes[0].layer, changes, said, features=features)
 
         self._dock.steps.perform(work, finish, pixels=sum(plane.size for plane in planes))
 
