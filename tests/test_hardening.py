@@ -276,7 +276,7 @@ def test_a_fault_in_any_function_comes_out_as_itself_and_leaves_nothing(image, e
             quietly(image)
         assert same(quietly(image), expected), wanted
     assert np.array_equal(image, before)
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
 
 
 @pytest.mark.parametrize("fault", [Cancelled, Injected, KeyboardInterrupt])
@@ -331,7 +331,7 @@ def test_a_fault_in_any_function_of_the_threads_comes_out_as_well(tiled):
 
         with pytest.raises(comes_out), profiled(fail):
             tiled()
-        assert threading.active_count() == threads, wanted
+        assert threading.active_count() <= threads, wanted  # one of an earlier test may end meanwhile
     assert same(tiled(), expected)
 
 
@@ -349,7 +349,7 @@ def test_a_run_in_threads_stopped_at_any_report_leaves_nothing(tiled):
 
         with pytest.raises(Cancelled):
             tiled(report=report)
-        assert threading.active_count() == threads
+        assert threading.active_count() <= threads
     assert same(tiled(), expected)
 
 
@@ -385,5 +385,5 @@ def test_many_runs_do_not_pile_up(image):
     for _ in range(15):
         quietly(image)
     gc.collect()
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
     assert len(gc.get_objects()) < objects + 200
