@@ -86,8 +86,8 @@ class Propagator:
         if not len(painted.label):
             return before.copy()
         grid = self._walkers.leaves.shape
-        before_there = _shrunk(before, grid)
-        found = self._propagate(painted, before_there, None if kept is None else _shrunk(kept, grid))
+        before_there = resized(before, grid)
+        found = self._propagate(painted, before_there, None if kept is None else resized(kept, grid))
         if grid == self.shape:
             answer = found
         else:
@@ -237,11 +237,3 @@ def _places(used: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Where each label is among ``used``, ascending; −1 where it is not."""
     place = np.minimum(np.searchsorted(used, labels), len(used) - 1)
     return np.where(used[place] == labels, place, -1)
-
-
-def _shrunk(plane: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
-    """A plane at another resolution by nearest neighbour, as ``resized``, only those pixels being read."""
-    if plane.shape == grid:
-        return plane
-    rows, columns = (nearest_index(few, many) for few, many in zip(grid, plane.shape, strict=True))
-    return plane[rows[:, None], columns]

@@ -91,7 +91,8 @@ def resized(mask: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     if mask.shape == tuple(shape):
         return mask
     rows, columns = (nearest_index(shape[axis], mask.shape[axis]) for axis in (0, 1))
-    return mask[rows][:, columns]
+    # What is made smaller is read at those pixels alone; what is made larger, rows first.
+    return mask[rows[:, None], columns] if shape[0] < mask.shape[0] else mask[rows][:, columns]
 
 
 def enlarge(labels: np.ndarray, shape: tuple[int, int], out: np.ndarray | None = None) -> np.ndarray:
