@@ -2,6 +2,7 @@ from .activations.registry import list_backbones as list_backbones
 from .activations.registry import load_backbone as load_backbone
 from .activations.types import TokenActivations as TokenActivations
 from .affinity.joint import joint_affinity as joint_affinity
+from .collection.analysis import analyze_collection as analyze_collection
 from .embedding.spectral import spectral_embedding as spectral_embedding
 from .pipeline import analyze as analyze
 from .refinement.propagation import propagate_labels as propagate_labels

@@ -190,7 +190,7 @@ def analyze(
     provenance = {
         "made_by": "napari-what-where",
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": _versions(),
+        "versions": package_versions(),
         "image": describe_image(pixels),
         "options": options,
         "model": model.describe(),
@@ -228,7 +228,8 @@ def _describe_kinds(pathway: str, what: Embedding | None) -> dict[str, Any]:
     return {"pathway": "what", "eigenvalues": what.values.tolist()}
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """What decides results besides the options, for the record."""
     packages = ("napari-what-where", "torch", "numpy", "scipy", "scikit-image")
     return {"python": platform.python_version()} | {package: version(package) for package in packages}
 

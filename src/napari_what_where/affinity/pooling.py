@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 
@@ -10,11 +12,12 @@ from napari_what_where.affinity.operator import SymmetricOperator
 from napari_what_where.grids import area_overlap
 
 
+@lru_cache(maxsize=256)
 def orthonormal_overlap(coarse: int, fine: int) -> np.ndarray:
     """(W Wᵀ)^-½ W for the (coarse, fine) area overlap W of one axis, float64.
 
     Its rows are orthonormal also when the grids do not nest. Where ``coarse`` > ``fine``, W Wᵀ is singular: the
-    pseudo-inverse root is taken, the closest there is.
+    pseudo-inverse root is taken, the closest there is. To be read only.
     """
     overlap = area_overlap(coarse, fine).toarray()
     values, vectors = np.linalg.eigh(overlap @ overlap.T)
@@ -26,13 +29,15 @@ def orthonormal_overlap(coarse: int, fine: int) -> np.ndarray:
 class AreaPooling:
     """P: (fine tokens) → (coarse tokens) with P Pᵀ = I; separable, so two small products.
 
-    ``down`` applies P and ``up`` Pᵀ to (tokens, columns) float32 tensors.
+    ``down`` applies P and ``up`` Pᵀ to (tokens, columns) tensors of its ``dtype``.
     """
 
-    def __init__(self, coarse: Grid, fine: Grid, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, coarse: Grid, fine: Grid, device: torch.device | str = "cpu", *, dtype: torch.dtype = torch.float32
+    ) -> None:
         self.coarse, self.fine = coarse, fine
         self.rows, self.columns = (
-            torch.as_tensor(orthonormal_overlap(c, f), dtype=torch.float32, device=device)
+            torch.as_tensor(orthonormal_overlap(c, f), dtype=dtype, device=device)
             for c, f in zip(coarse, fine, strict=True)
         )
 

@@ -110,7 +110,33 @@ def node_means(
     :class:`~napari_what_where.segments.tree.RegionTree` has them; ``embedding``: of *what*; ``plane``: how the leaves'
     plane is tiled.
     """
-    count, tokens = len(children) + 1, embedding_coordinates(embedding)
+    sums = leaf_sums_of(leaves, len(children) + 1, embedding_coordinates(embedding), plane, report)
+    totals = node_sums(sums, children)
+    return (totals[:, 1:] / np.maximum(totals[:, :1], 1)).astype(np.float32)
+
+
+def node_sums(sums: np.ndarray, children: np.ndarray) -> np.ndarray:
+    """From sums over each leaf, (L, columns), those over each node of the tree, (2 L − 1, columns) float64."""
+    count = len(sums)
+    totals = np.concatenate([sums, np.zeros((count - 1, sums.shape[1]))])
+    for i, (first, second) in enumerate(children.tolist()):
+        if i % OFTEN == 0:
+            checkpoint()
+        totals[count + i] = totals[first] + totals[second]
+    return totals
+
+
+def leaf_sums_of(
+    leaves: np.ndarray,
+    count: int,
+    tokens: np.ndarray,
+    plane: WorkingPlane | None = None,
+    report: Report = ignore_progress,
+) -> np.ndarray:
+    """Pixels of each leaf, and sums over them of what ``tokens`` are, interpolated: (leaves, 1 + columns) float64.
+
+    ``tokens``: (grid_rows, grid_columns, columns) float32. Cost: a plane a column, a tile at a time.
+    """
     tiles = plane.tiles if plane else (Part.whole(leaves.shape).tile,)
 
     def sums(tile: Tile) -> np.ndarray:
@@ -121,14 +147,10 @@ def node_means(
         columns += [np.bincount(flat, each.ravel(), minlength=count) for each in np.moveaxis(planes, 2, 0)]
         return np.stack(columns, axis=1)
 
-    totals = np.zeros((2 * count - 1, 1 + tokens.shape[2]))
+    totals = np.zeros((count, 1 + tokens.shape[2]))
     for part in map_tiles(sums, tiles, _percent(report, 97, 99)):
-        totals[:count] += part
-    for i, (first, second) in enumerate(children.tolist()):
-        if i % OFTEN == 0:
-            checkpoint()
-        totals[count + i] = totals[first] + totals[second]
-    return (totals[:, 1:] / np.maximum(totals[:, :1], 1)).astype(np.float32)
+        totals += part
+    return totals
 
 
 def _percent(report: Report, low: int, high: int) -> Callable[[float], None]:

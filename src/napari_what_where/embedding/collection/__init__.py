@@ -1,0 +1,1 @@
+"""One embedding for every image of a collection, from statistics of fixed size."""

@@ -1,0 +1,128 @@
+"""Clusters that mean the same in every image of a collection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from napari_what_where.embedding.types import Embedding
+from napari_what_where.image import PerceptualScale
+from napari_what_where.progress import Report, ignore_progress
+from napari_what_where.segments.clusters import count_by_eigengap, kmeans
+from napari_what_where.segments.features import Recipe
+from napari_what_where.segments.leaves import LeafWork, leaf_sums_of, node_sums
+from napari_what_where.segments.lookup import look_up
+from napari_what_where.segments.superpixels import enlarge
+from napari_what_where.segments.tree import RegionTree, even_image, region_tree
+from napari_what_where.working_plane.object_scale import plan_plane
+
+SAMPLE = 20_000
+"""Tokens of all images that clusters are found among."""
+
+
+@dataclass(frozen=True, eq=False)
+class SharedClusters:
+    """Clusters of the tokens of a collection, as a rule that holds for any image.
+
+    Attributes
+    ----------
+    centres : (clusters, coordinates) float64
+        In :func:`shared_coordinates`; the first is that of most tokens.
+    """
+
+    centres: np.ndarray
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.centres)
+
+    def scores(self, embedding: Embedding) -> np.ndarray:
+        """How near each token is to each centre, the nearest scoring most: (grid_rows, grid_columns, clusters) float32.
+
+        x·c − |c|² / 2: linear in x, so that the mean over a region is the score of its mean.
+        """
+        points = shared_coordinates(embedding, self.centres.shape[1])
+        scores = points @ self.centres.T - 0.5 * (self.centres**2).sum(axis=1)
+        return scores.reshape(*embedding.grid, self.count).astype(np.float32)
+
+
+def shared_coordinates(embedding: Embedding, count: int) -> np.ndarray:
+    """The ``count`` leading sharp vectors at every token, as points of length 1: (tokens, count) float64.
+
+    Ng, Jordan & Weiss 2002. Signs and scale are the collection's own: nothing is fitted to the image.
+    """
+    vectors = embedding.sharp_vectors[:count].reshape(count, -1).T.astype(np.float64)
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+def fit_clusters(
+    embeddings: Sequence[Embedding], count: int | str, values: np.ndarray, *, seed: int = 0
+) -> SharedClusters:
+    """Cluster the tokens of all images together, by k-means on evenly spaced ones of each image.
+
+    Parameters
+    ----------
+    embeddings : sequence of Embedding
+        Read one at a time, of a collection.
+    count : int ≥ 1 or "auto"
+        How many clusters, also of the vectors used; "auto": as many as come before the gap that stands out, see
+        :func:`~napari_what_where.segments.clusters.count_by_eigengap`.
+    values : (eigenvectors,) float
+        Their eigenvalues.
+
+    Notes
+    -----
+    Deterministic for a ``seed``. Every image gives as many tokens, or all it has. Clusters are numbered by falling
+    size. Memory: ``SAMPLE`` points. There can be fewer clusters than asked for, where there are fewer different tokens.
+    """
+    number = count_by_eigengap(values) if count == "auto" else int(count)
+    used = min(number, len(values))
+    each = max(1, SAMPLE // len(embeddings))
+    points = np.concatenate([_evenly(shared_coordinates(embedding, used), each) for embedding in embeddings])
+    found = kmeans(points, number, seed=seed)
+    sizes = np.bincount(found)
+    centres = np.stack([points[found == cluster].mean(axis=0) for cluster in range(len(sizes))])
+    return SharedClusters(centres[np.argsort(-sizes, kind="stable")])
+
+
+def _evenly(points: np.ndarray, count: int) -> np.ndarray:
+    return points[np.unique(np.linspace(0, len(points) - 1, min(count, len(points))).round().astype(int))]
+
+
+def shared_labels(
+    pixels: np.ndarray,
+    embedding: Embedding,
+    clusters: SharedClusters,
+    scale: PerceptualScale,
+    *,
+    follow_edges: bool = True,
+    report: Report = ignore_progress,
+) -> np.ndarray:
+    """The cluster 1 … of every pixel, (rows, columns) int32: each leaf of the image belongs to one.
+
+    ``pixels``: a checked image; ``embedding``: of it, in its collection. Without ``follow_edges`` leaves follow the
+    embedding alone. Cost: that of the leaves, 0.3 s for 400 × 600 pixels.
+    """
+    plane = plan_plane((pixels.shape[0], pixels.shape[1]))
+    even = even_image(pixels, scale, report, plane)
+    leaves = LeafWork(even, embedding, plane, Recipe(), follow_edges).find_leaves(report)
+    sums = leaf_sums_of(leaves, int(leaves.max()) + 1, clusters.scores(embedding), plane)
+    return enlarge(look_up((sums[:, 1:].argmax(axis=1) + 1).astype(np.int32), leaves), (len(pixels), pixels.shape[1]))
+
+
+def shared_tree(
+    pixels: np.ndarray,
+    embedding: Embedding,
+    clusters: SharedClusters,
+    scale: PerceptualScale,
+    *,
+    follow_edges: bool = True,
+    report: Report = ignore_progress,
+) -> RegionTree:
+    """The region tree of an image of a collection, whose kinds are the collection's clusters."""
+    tree = region_tree(embedding, pixels, follow_edges=follow_edges, scale=scale, report=report)
+    sums = leaf_sums_of(tree.working_leaves, tree.leaf_count, clusters.scores(embedding))
+    return replace(tree, kinds=node_sums(sums, tree.children)[:, 1:].argmax(axis=1) + 1)
