@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -167,10 +167,8 @@ class Passes:
     @contextmanager
     def _leaving_out(self) -> Iterator[None]:
         """Within the block an image may fail, and the next one follows."""
-        try:
+        with suppress(_Failed):
             yield
-        except _Failed:
-            pass
 
     def _none_left(self) -> str:
         number = min(self.failures)
@@ -197,12 +195,10 @@ def check_fits(scale: PerceptualScale, pixels: np.ndarray) -> None:
 
 def on_device(layer: TokenActivations, device: torch.device) -> TokenActivations:
     """A network layer's activations there; where float64 is not to be had, they stay."""
-    from dataclasses import replace
-
     if device.type in ("cpu", "mps"):
         return layer
-    moved = {role: getattr(layer, role) for role in ("query", "key", "value")}
-    return replace(layer, **{role: each if each is None else each.to(device) for role, each in moved.items()})
+    query, key, value = (None if each is None else each.to(device) for each in (layer.query, layer.key, layer.value))
+    return replace(layer, query=query, key=key, value=value)
 
 
 def _fit(sample: list[np.ndarray]) -> PerceptualScale:

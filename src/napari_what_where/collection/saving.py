@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Counts up when files are written otherwise."""
-MAPS: dict[str, type[FeatureMap]] = {each.__name__: each for each in (ValueFeatures, QueryKeyFeatures)}
+MAPS: dict[str, Callable[..., FeatureMap]] = {each.__name__: each for each in (ValueFeatures, QueryKeyFeatures)}
 
 
 def state_of(analysis: CollectionAnalysis) -> dict[str, Any]:

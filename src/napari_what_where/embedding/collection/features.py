@@ -20,7 +20,7 @@ def merged_heads(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def unit_rows(rows: torch.Tensor) -> torch.Tensor:
-    """(tokens, width) rows scaled to length 1; those that are zero, to float32 rounding of the largest, exactly zero."""
+    """(tokens, width) rows scaled to length 1; those that are zero, to float32 rounding of the largest, exactly 0."""
     length = rows.norm(dim=1, keepdim=True)
     rounding = 8 * torch.finfo(torch.float32).eps * float(length.max())
     return rows * torch.where(length > rounding, 1 / length.clamp_min(max(rounding, 1e-300)), 0.0)
