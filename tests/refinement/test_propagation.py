@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.ndimage import maximum_filter
+from skimage.segmentation import watershed
 
 import napari_what_where as ww
 from napari_what_where.refinement.flooding import flood_borders, near_borders
@@ -265,6 +267,25 @@ def test_floods_meet_on_the_edge_and_leave_what_is_fixed():
     np.testing.assert_array_equal(answer[:2], labels[:2])
     assert (answer[2:, :12] == 1).all()
     assert (answer[2:, 13:] == 2).all()
+
+
+@given(
+    labels=arrays(np.int32, (9, 12), elements=st.integers(0, 3), fill=st.just(0)),
+    undecided=arrays(bool, (9, 12)),
+    strokes=arrays(np.int32, (9, 12), elements=st.integers(1, 5), fill=st.just(0)),
+    fixed=st.none() | arrays(bool, (9, 12)),
+    seed=st.integers(0, 9),
+)
+def test_only_the_window_of_what_is_undecided_is_flooded(labels, undecided, strokes, fixed, seed):
+    """As a flood of the whole plane."""
+    strength = np.random.default_rng(seed).random((9, 12), np.float32)
+    kept = np.zeros((9, 12), bool) if fixed is None else fixed
+    around = maximum_filter((undecided & ~kept).view(np.uint8), 3).view(bool) & ~kept
+    painted = (strokes > 0) & ~kept
+    markers = np.where(painted, strokes + 1, np.where(undecided & ~kept, 0, labels + 1))
+    flooded = watershed(strength, markers, mask=around)
+    expected = np.where(painted, strokes, np.where(around & (flooded > 0), flooded - 1, labels))
+    np.testing.assert_array_equal(flood_borders(labels, undecided, strokes, strength, fixed), expected)
 
 
 # Refusals

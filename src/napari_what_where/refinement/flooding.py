@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from napari_what_where.refinement.parts import grown
+from napari_what_where.segments.objects.shapes import box_of
+
 
 def flood_borders(
     labels: np.ndarray,
@@ -32,20 +35,28 @@ def flood_borders(
 
     Notes
     -----
-    Cost: one watershed of the undecided pixels and a ring around them, as markers are costly.
+    Cost: one watershed of the undecided pixels and a ring around them, as markers are costly, in the window that they
+    are in.
     """
     from skimage.segmentation import watershed
 
-    open_pixels = undecided if fixed is None else undecided & ~fixed
-    window = grown(open_pixels, 1) if fixed is None else grown(open_pixels, 1) & ~fixed
-    # The numbers of markers are labels + 1, as 0 may be a label here.
-    markers = np.where(open_pixels, 0, labels + 1)
+    answer = labels.astype(np.int32)
     painted = strokes > 0 if fixed is None else (strokes > 0) & ~fixed
-    markers[painted] = strokes[painted] + 1
-    flooded = watershed(strength, markers.astype(np.int32), mask=window)
-    answer = np.where(window & (flooded > 0), flooded - 1, labels)
     answer[painted] = strokes[painted]
-    return answer.astype(np.int32)
+    open_pixels = undecided if fixed is None else undecided & ~fixed
+    if not open_pixels.any():
+        return answer
+    box = box_of(open_pixels, margin=1)
+    window = grown(open_pixels[box], 1)
+    if fixed is not None:
+        window &= ~fixed[box]
+    # The numbers of markers are labels + 1, as 0 may be a label here.
+    seeds = window & (~open_pixels[box] | painted[box])
+    markers = np.where(seeds, answer[box] + 1, 0)
+    flooded = watershed(strength[box], markers, mask=window)
+    reached = window & (flooded > 0)
+    answer[box][reached] = flooded[reached] - 1
+    return answer
 
 
 def near_borders(labels: np.ndarray, margin: int) -> np.ndarray:
@@ -57,10 +68,3 @@ def near_borders(labels: np.ndarray, margin: int) -> np.ndarray:
     border[:, 1:] |= right
     border[:, :-1] |= right
     return grown(border, margin - 1)
-
-
-def grown(mask: np.ndarray, reach: int) -> np.ndarray:
-    """A mask with all within ``reach`` pixels of it, in a square neighbourhood."""
-    from scipy.ndimage import maximum_filter
-
-    return maximum_filter(mask.view(np.uint8), 2 * reach + 1).view(bool)

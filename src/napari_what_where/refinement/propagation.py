@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_what_where.progress import Report, ignore_progress
 from napari_what_where.refinement.flooding import flood_borders, near_borders
+from napari_what_where.refinement.parts import runs_of
 from napari_what_where.refinement.walking import Walk, make_walkers
 from napari_what_where.segments.lookup import look_up
 from napari_what_where.segments.superpixels import enlarge, nearest_index, resized
@@ -220,15 +221,13 @@ def check_labels(labels: Any, shape: tuple[int, int], what: str) -> np.ndarray:
 
 
 def _majority(leaves: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
-    """The label that most pixels of each leaf have, (L,); of equal ones the lowest. Cost: a sort where they differ."""
-    flat, inside = leaves.ravel(), labels.ravel()
-    some = np.zeros(count, np.int32)
-    some[flat] = inside
-    mixed = np.zeros(count, bool)
-    mixed[flat[inside != some[flat]]] = True
-    part = np.flatnonzero(mixed[flat])
-    codes, votes = np.unique(flat[part] * np.int64(2**31) + inside[part], return_counts=True)
+    """The label that most pixels of each leaf have, (L,); of equal ones the lowest. Cost: sorting the runs of both."""
+    runs = runs_of(leaves, labels)
+    leaf, label = leaves.reshape(-1)[runs.start], labels.reshape(-1)[runs.start]
+    codes, index = np.unique(leaf * np.int64(2**31) + label, return_inverse=True)
+    votes = np.bincount(index, runs.length)
     order = np.lexsort((-(codes % 2**31), votes))
+    some = np.zeros(count, np.int32)
     some[codes[order] // 2**31] = codes[order] % 2**31  # the last of several assignments stands
     return some
 

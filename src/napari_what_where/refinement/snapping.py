@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_what_where.refinement.edit import Edit, check_labels, edit_at, flat_in, is_among, no_edit
 from napari_what_where.refinement.guide import Guide
-from napari_what_where.refinement.parts import Box, beside
+from napari_what_where.refinement.parts import Box, beside, grown, plane_parts
 from napari_what_where.segments.gradients import interpolate_part, squared_gradient
 from napari_what_where.segments.objects.shapes import box_of
 from napari_what_where.segments.objects.tiled import LARGE, core_tiles
@@ -130,10 +130,7 @@ def _flooded(
     depths = _erosions(labels, reach)
     movable = ~_cores(labels, depths)
     if chosen is not None:
-        outline = ~depths[1] & _dilated(chosen)
-        for _ in range(reach - 1):
-            outline = _dilated(outline)
-        movable &= outline
+        movable &= grown(~depths[1] & grown(chosen, 1), reach - 1)
     unlocked = ~is_among(labels, locked)
     movable &= unlocked
     # Of what stays only the rim floods.
@@ -141,10 +138,10 @@ def _flooded(
     names, index = np.unique(labels[rim], return_inverse=True)
     markers = np.zeros(labels.shape, np.int32)
     markers[rim] = index + 1
-    flooded = _watershed(strength + _pull(strength, depths, movable), markers, movable | rim, HALO * reach)
+    flooded = _watershed(_level(strength, depths, movable, rim), markers, movable | rim, HALO * reach)
     after = labels.copy()
-    reached = movable & (flooded > 0)
-    after[reached] = names[flooded[reached] - 1]
+    reached = np.flatnonzero(movable & (flooded > 0))
+    after.reshape(-1)[reached] = names[flooded.reshape(-1)[reached] - 1]
     return after
 
 
@@ -166,11 +163,17 @@ def _watershed(level: np.ndarray, markers: np.ndarray, mask: np.ndarray, halo: i
     return flooded
 
 
-def _pull(strength: np.ndarray, depths: list[np.ndarray], movable: np.ndarray) -> np.ndarray:
-    """A low ridge along the outlines as they are, which decides where there is no edge, (rows, columns) float32."""
+def _level(strength: np.ndarray, depths: list[np.ndarray], movable: np.ndarray, rim: np.ndarray) -> np.ndarray:
+    """What is flooded, (rows, columns) float32: strength, and where floods go a low ridge along outlines as they are.
+
+    That ridge decides where there is no edge.
+    """
     typical = float(strength[movable].mean()) if movable.any() else 0.0
-    away = np.sum(depths[1:], axis=0, dtype=np.float32)
-    return np.multiply(PULL * typical or 1.0, 1 - away / len(depths), dtype=np.float32)
+    flat = np.flatnonzero(movable | rim)
+    away = np.sum([each.reshape(-1)[flat] for each in depths[1:]], axis=0, dtype=np.float32)
+    level = strength.copy()
+    level.reshape(-1)[flat] += np.multiply(PULL * typical or 1.0, 1 - away / len(depths), dtype=np.float32)
+    return level
 
 
 def _erosions(labels: np.ndarray, reach: int) -> list[np.ndarray]:
@@ -182,7 +185,7 @@ def _erosions(labels: np.ndarray, reach: int) -> list[np.ndarray]:
         same[high] &= equal
     depths = [np.ones(labels.shape, bool), same]
     while len(depths) <= reach:
-        depths.append(~_dilated(~depths[-1]))
+        depths.append(~grown(~depths[-1], 1))
     return depths
 
 
@@ -195,34 +198,24 @@ def _cores(labels: np.ndarray, depths: list[np.ndarray]) -> np.ndarray:
     Middle lines are the residues of openings (Lantuéjoul 1978), of some length: else they are corners.
     """
     from scipy.ndimage import label
-    from skimage.measure import label as label_parts
 
     reach = len(depths) - 1
     thin = np.zeros(labels.shape, bool)
     for wider, narrower in pairwise(depths):
-        thin |= wider & ~_dilated(narrower)
+        thin |= wider & ~grown(narrower, 1)
     lines, _ = label(thin, np.ones((3, 3)))
-    long = np.bincount(lines.reshape(-1)) > 2 * reach
-    long[0] = False
-    cores = depths[-1] | long[lines]
-    parts = label_parts(labels.astype(np.int64) + 1, connectivity=1)
-    has_core = np.zeros(int(parts.max()) + 1, bool)
-    has_core[parts[cores]] = True
-    without = np.flatnonzero(~has_core[parts])
+    on_line = np.flatnonzero(thin)
+    of_line = lines.reshape(-1)[on_line]
+    cores = depths[-1].copy()
+    cores.reshape(-1)[on_line[np.bincount(of_line, minlength=1)[of_line] > 2 * reach]] = True
+    # Background is a label, too.
+    parts = plane_parts(labels if labels.min() > 0 else labels.astype(np.int64) + 1)
+    outer = np.flatnonzero(~cores)
+    part = parts.numbers.reshape(-1)[outer]
+    coreless = np.bincount(part, minlength=len(parts.sizes))[part] == parts.sizes[part]
+    without, part = outer[coreless], part[coreless]
     depth = np.sum([each.reshape(-1)[without] for each in depths], axis=0, dtype=np.uint8)
-    part = parts.reshape(-1)[without]
-    deepest = np.zeros(len(has_core), np.uint8)
+    deepest = np.zeros(len(parts.sizes), np.uint8)
     np.maximum.at(deepest, part, depth)
     cores.reshape(-1)[without[depth == deepest[part]]] = True
     return cores
-
-
-def _dilated(mask: np.ndarray) -> np.ndarray:
-    """A mask wider by one pixel, corners among them."""
-    rows = mask.copy()
-    rows[1:] |= mask[:-1]
-    rows[:-1] |= mask[1:]
-    wider = rows.copy()
-    wider[:, 1:] |= rows[:, :-1]
-    wider[:, :-1] |= rows[:, 1:]
-    return wider
