@@ -88,8 +88,8 @@ class Objective:
             columns = pooled[part.grid]
             eigenvalue = eigenvalue + weight * (QuadraticForms.apply(columns, part) - 1).abs().mean()
             if self.unit_columns:
-                orthogonality = orthogonality + weight * _overlap(columns)
-        return eigenvalue, orthogonality if self.unit_columns else _overlap(finest)
+                orthogonality = orthogonality + weight * overlap(columns)
+        return eigenvalue, orthogonality if self.unit_columns else overlap(finest)
 
     def _on(self, grid: Grid, finest: torch.Tensor) -> torch.Tensor:
         columns = finest
@@ -105,7 +105,7 @@ def terms_of(operator: SymmetricOperator) -> tuple[Term, ...]:
     return getattr(operator, "terms", None) or (Term(operator, 1.0),)
 
 
-def _overlap(columns: torch.Tensor) -> torch.Tensor:
+def overlap(columns: torch.Tensor) -> torch.Tensor:
     """Mean of (z_iᵀ z_j)² over pairs i ≠ j; 0 for a single column."""
     count = columns.shape[1]
     gram = columns.T @ columns

@@ -43,7 +43,9 @@ class GradientOptions:
         for name, least in (("steps", 1), ("accumulate", 1), ("width", 1), ("layers", 1), ("buffer", 0)):
             object.__setattr__(self, name, whole_number(name, getattr(self, name), least))
         for name in ("learning_rate", "eigenvalue_weight", "orthogonality_weight", "reuse"):
-            object.__setattr__(self, name, _number(name, getattr(self, name), most=1 if name == "reuse" else math.inf))
+            object.__setattr__(
+                self, name, real_number(name, getattr(self, name), most=1 if name == "reuse" else math.inf)
+            )
         if self.pooling not in POOLINGS:
             raise ValueError(f"pooling is {self.pooling!r}; expected one of {', '.join(map(repr, POOLINGS))}.")
         object.__setattr__(self, "unit_columns", bool(self.unit_columns))
@@ -202,7 +204,8 @@ def whole_number(name: str, given: Any, least: int) -> int:
     return number
 
 
-def _number(name: str, given: Any, most: float) -> float:
+def real_number(name: str, given: Any, most: float) -> float:
+    """``given`` as a float of 0 … ``most``, else ``TypeError`` or ``ValueError`` in words."""
     try:
         if isinstance(given, bool | str):
             raise TypeError
