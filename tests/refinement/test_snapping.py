@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from scipy.ndimage import maximum_filter, minimum_filter
 
+from napari_what_where.refinement import snapping as under_test
 from napari_what_where.refinement.guide import make_guide
 from napari_what_where.refinement.snapping import snap_to_edges
+from napari_what_where.working_plane.object_scale import Tile
 
 from .helpers import SHAPE, checked, locks, planes
 
@@ -100,3 +106,29 @@ def test_what_has_no_edges_is_refused(analysis, guide):
     assert not snap_to_edges(labels, guide)
     assert not snap_to_edges(labels, guide, [4])
     assert not snap_to_edges(np.zeros((0, 4), int), np.zeros((0, 4)))
+
+
+@given(
+    arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=14), elements=st.integers(0, 2), fill=st.just(0)),
+    st.integers(1, 6),
+    st.booleans(),
+)
+def test_depths_and_middle_lines_as_by_filters(labels, reach, in_tiles):
+    """Also of a plane that is looked at tile by tile."""
+    with (
+        patch.object(under_test, "LARGE", 0 if in_tiles else labels.size),
+        patch.object(under_test, "core_tiles", _few),
+    ):
+        depth, lines = under_test._depths(labels, reach)
+    alike = [np.ones(labels.shape, bool)]
+    for r in range(1, reach + 1):
+        alike.append(maximum_filter(labels, 2 * r + 1) == minimum_filter(labels, 2 * r + 1))
+    np.testing.assert_array_equal(depth, np.sum(alike[1:], axis=0))
+    residues = [wide & ~maximum_filter(narrow, 3) for wide, narrow in pairwise(alike)]
+    np.testing.assert_array_equal(lines, np.any(residues, axis=0))
+
+
+def _few(shape):
+    """Tiles of a few pixels."""
+    rows, columns = ([*range(0, length, 5), length] for length in shape[:2])
+    return [Tile(top, bottom, left, right) for top, bottom in pairwise(rows) for left, right in pairwise(columns)]
