@@ -11,6 +11,7 @@ from napari_what_where.embedding.types import Embedding
 from napari_what_where.image import PerceptualScale
 from napari_what_where.progress import Report, ignore_progress
 from napari_what_where.segments.clusters import count_by_eigengap, kmeans
+from napari_what_where.segments.coordinates import MOST
 from napari_what_where.segments.features import Recipe
 from napari_what_where.segments.leaves import LeafWork, leaf_sums_of, node_sums
 from napari_what_where.segments.lookup import look_up
@@ -20,6 +21,8 @@ from napari_what_where.working_plane.object_scale import plan_plane
 
 SAMPLE = 20_000
 """Tokens of all images that clusters are found among."""
+LEAST_FIRST = 0.05
+"""Of the first eigenvector, beside a typical token's: coordinates are divided by no less."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,18 +47,24 @@ class SharedClusters:
 
         x·c − |c|² / 2: linear in x, so that the mean over a region is the score of its mean.
         """
-        points = shared_coordinates(embedding, self.centres.shape[1])
-        scores = points @ self.centres.T - 0.5 * (self.centres**2).sum(axis=1)
+        scores = shared_coordinates(embedding) @ self.centres.T - 0.5 * (self.centres**2).sum(axis=1)
         return scores.reshape(*embedding.grid, self.count).astype(np.float32)
 
 
-def shared_coordinates(embedding: Embedding, count: int) -> np.ndarray:
-    """The ``count`` leading sharp vectors at every token, as points of length 1: (tokens, count) float64.
+def shared_coordinates(embedding: Embedding) -> np.ndarray:
+    """Coordinates of the tokens of an image, that mean the same in all of its collection: (tokens, count − 1) float64.
 
-    Ng, Jordan & Weiss 2002. Signs and scale are the collection's own: nothing is fitted to the image.
+    Those of :func:`~napari_what_where.segments.coordinates.embedding_coordinates`, but that nothing is decided by the
+    image: the first eigenvector of a collection is positive, and a typical token has 1 / √tokens of it.
     """
-    vectors = embedding.sharp_vectors[:count].reshape(count, -1).T.astype(np.float64)
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    values = np.asarray(embedding.sharp_values, np.float64)
+    vectors = embedding.sharp_vectors.reshape(embedding.count, -1).astype(np.float64)
+    if len(vectors) == 1:
+        return np.zeros((vectors.shape[1], 1))
+    first = np.maximum(vectors[0] * vectors.shape[1] ** 0.5, LEAST_FIRST)
+    weights = np.sqrt(np.clip(values[1:] / max(values[0], 1e-12), 0, 1))
+    coordinates = np.clip(vectors[1:] * vectors.shape[1] ** 0.5 / first, -MOST, MOST)
+    return (coordinates * weights[:, None]).T
 
 
 def fit_clusters(
@@ -68,7 +77,7 @@ def fit_clusters(
     embeddings : sequence of Embedding
         Read one at a time, of a collection.
     count : int ≥ 1 or "auto"
-        How many clusters, also of the vectors used; "auto": as many as come before the gap that stands out, see
+        How many clusters; "auto": as many as there are eigenvectors before the gap that stands out, see
         :func:`~napari_what_where.segments.clusters.count_by_eigengap`.
     values : (eigenvectors,) float
         Their eigenvalues.
@@ -79,9 +88,8 @@ def fit_clusters(
     size. Memory: ``SAMPLE`` points. There can be fewer clusters than asked for, where there are fewer different tokens.
     """
     number = count_by_eigengap(values) if count == "auto" else int(count)
-    used = min(number, len(values))
     each = max(1, SAMPLE // len(embeddings))
-    points = np.concatenate([_evenly(shared_coordinates(embedding, used), each) for embedding in embeddings])
+    points = np.concatenate([_evenly(shared_coordinates(embedding), each) for embedding in embeddings])
     found = kmeans(points, number, seed=seed)
     sizes = np.bincount(found)
     centres = np.stack([points[found == cluster].mean(axis=0) for cluster in range(len(sizes))])
