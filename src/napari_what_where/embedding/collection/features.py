@@ -19,10 +19,13 @@ def merged_heads(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.to(torch.float64).permute(1, 0, 2).flatten(1)
 
 
-def unit_rows(rows: torch.Tensor) -> torch.Tensor:
-    """(tokens, width) rows scaled to length 1; those that are zero, to float32 rounding of the largest, exactly 0."""
+def unit_rows(rows: torch.Tensor, size: float | None = None) -> torch.Tensor:
+    """(tokens, width) rows scaled to length 1; those that are zero, to float32 rounding, exactly zero.
+
+    ``size``: length of what they were computed from, which decides what rounding is; by default that of the longest.
+    """
     length = rows.norm(dim=1, keepdim=True)
-    rounding = 8 * torch.finfo(torch.float32).eps * float(length.max())
+    rounding = 8 * torch.finfo(torch.float32).eps * (float(length.max()) if size is None else size)
     return rows * torch.where(length > rounding, 1 / length.clamp_min(max(rounding, 1e-300)), 0.0)
 
 
@@ -31,7 +34,7 @@ def value_rows(layer: TokenActivations, mean: torch.Tensor | None = None) -> tor
     if layer.value is None:
         raise ValueError(f"{layer.name} has no values: pathway 'what' is unavailable. Use pathway 'where'.")
     rows = merged_heads(layer.value)
-    return rows if mean is None else unit_rows(rows - mean.to(rows))
+    return rows if mean is None else unit_rows(rows - mean.to(rows), float(rows.norm(dim=1).max()))
 
 
 def query_key_rows(layer: TokenActivations) -> torch.Tensor:

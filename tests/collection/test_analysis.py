@@ -1,0 +1,233 @@
+"""Many images analysed as one: what is asked for, what comes back, what goes wrong, and going on."""
+
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import pytest
+
+import napari_what_where as ww
+from napari_what_where.activations.filters import FiltersBackbone
+from napari_what_where.collection.answer import CollectionAnalysis
+from napari_what_where.progress import Cancelled
+
+SIZES = ((32, 40), (40, 32), (36, 36), (32, 32))
+COLOURS = np.array([[230, 40, 40], [40, 200, 60], [50, 60, 220]])
+
+
+class Counting(FiltersBackbone):
+    """Counts how often it looks at an image; stops the world at a given one."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        super().__init__()
+        self.seen, self.stop_at = 0, stop_at
+
+    def visit(self, image, receive, **more) -> None:
+        if self.seen == self.stop_at:
+            raise KeyboardInterrupt
+        self.seen += 1
+        super().visit(image, receive, **more)
+
+
+def scene(seed: int, size=(32, 40)) -> tuple[np.ndarray, np.ndarray]:
+    """Three colours that recur in every image at other places: (rows, columns, 3) uint8, and which is where."""
+    rng = np.random.default_rng(seed)
+    truth = np.zeros(size, int)
+    truth[:, size[1] // 2 :] = 1
+    top, left = rng.integers(2, 14, 2)
+    truth[top : top + 12, left : left + 12] = 2
+    noise = rng.normal(0, 6, (*size, 3))
+    return np.clip(COLOURS[truth] + noise, 0, 255).astype(np.uint8), truth
+
+
+@pytest.fixture(scope="module")
+def images() -> list[np.ndarray]:
+    return [scene(seed, size)[0] for seed, size in enumerate(SIZES)]
+
+
+@pytest.fixture(scope="module")
+def together(images) -> CollectionAnalysis:
+    return ww.analyze_collection(images, clusters=3, count=6)
+
+
+def test_one_number_means_one_thing_in_every_image(together, images):
+    assert (len(together), together.clusters, together.count) == (4, 3, 6)
+    meant = []
+    for number, size in enumerate(SIZES):
+        truth, labels = scene(number, size)[1], together.labels[number]
+        assert labels.shape == size
+        assert labels.dtype == np.int32
+        assert labels.min() >= 1
+        commonest = [int(np.bincount(labels[truth == colour]).argmax()) for colour in range(3)]
+        right = [(labels[truth == colour] == commonest[colour]).mean() for colour in range(3)]
+        assert min(right) > 0.8
+        meant.append(commonest)
+    assert meant == [meant[0]] * 4
+    assert sorted(meant[0]) == [1, 2, 3]
+
+
+def test_an_image_that_was_not_among_them_is_embedded_as_they_are(together, images):
+    for number, image in enumerate(images):
+        np.testing.assert_allclose(together.embed(image), together.embeddings[number].vectors, atol=1e-5)
+        np.testing.assert_array_equal(together.label(image), together.labels[number])
+    other, truth = scene(99)
+    labels = together.label(other)
+    first = together.labels[0]
+    for colour in range(3):
+        known = np.bincount(first[scene(0)[1] == colour]).argmax()
+        assert (labels[truth == colour] == known).mean() > 0.8
+
+
+def test_trees_have_the_clusters_for_kinds(together):
+    tree = together.trees[1]
+    assert set(tree.features(3)["kind"]) <= {1, 2, 3}
+    whole = tree.kinds[: tree.leaf_count][tree.leaves]
+    assert (whole == together.labels[1]).mean() > 0.9
+
+
+def test_the_record_tells_how_it_was_made(together):
+    record = together.provenance
+    assert record["options"]["method"] == "streaming"
+    np.testing.assert_allclose(record["eigenvalues"], together.values)
+    assert np.all(np.diff(together.values) <= 0)
+    assert {layer["name"] for layer in record["layers"]} >= {"colour", "edges"}
+    assert record["error_bound"] < 1e-6
+
+
+def test_a_saved_projection_applies_to_other_images(together, images, tmp_path):
+    together.save(tmp_path / "p.pt")
+    loaded = CollectionAnalysis.load(tmp_path / "p.pt")
+    np.testing.assert_array_equal(loaded.label(images[2]), together.labels[2])
+    assert len(loaded) == 0
+    assert loaded.provenance == together.provenance
+    with pytest.raises(IndexError):
+        loaded.labels[0]
+    with pytest.raises(ValueError, match="made with the model"):
+        CollectionAnalysis.load(tmp_path / "p.pt", backbone=ww.load_backbone("built-in"))
+    (tmp_path / "no.pt").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="no projection"):
+        CollectionAnalysis.load(tmp_path / "no.pt")
+
+
+def test_a_temporary_folder_goes_with_the_answer(images):
+    found = ww.analyze_collection(images[:2], clusters=2, count=4)
+    folder = found.folder
+    assert folder.is_dir()
+    assert not (folder / "activations").exists()
+    del found
+    gc.collect()
+    assert not folder.exists()
+
+
+def test_where_it_stopped_it_goes_on_and_finds_the_same(images, together, tmp_path):
+    broken = Counting(stop_at=2)
+    with pytest.raises(KeyboardInterrupt):
+        ww.analyze_collection(images, backbone=broken, clusters=3, count=6, folder=tmp_path)
+    again = Counting()
+    found = ww.analyze_collection(images, backbone=again, clusters=3, count=6, folder=tmp_path)
+    assert broken.seen + again.seen == 4
+    np.testing.assert_array_equal(found.values, together.values)
+    for number in range(4):
+        np.testing.assert_array_equal(found.labels[number], together.labels[number])
+        np.testing.assert_array_equal(found.embeddings[number].vectors, together.embeddings[number].vectors)
+
+
+def test_what_was_finished_is_found_again_unless_something_changed(images, tmp_path):
+    first = Counting()
+    ww.analyze_collection(images, backbone=first, clusters=3, count=4, folder=tmp_path)
+    second = Counting()
+    found = ww.analyze_collection(images, backbone=second, clusters=3, count=4, folder=tmp_path)
+    assert (first.seen, second.seen) == (4, 0)
+    assert found.labels[0].shape == (32, 40)
+    ww.analyze_collection(images, backbone=second, clusters=2, count=4, folder=tmp_path)
+    assert second.seen == 4
+    changed = [*images[:3], images[3][::-1].copy()]
+    third = Counting()
+    ww.analyze_collection(changed, backbone=third, clusters=2, count=4, folder=tmp_path)
+    assert third.seen == 4
+
+
+def test_bad_images_are_named_or_left_out(images):
+    bad = images[1].astype(float) / 255
+    bad[3, 3] = np.nan
+    grey = images[2][..., 0]
+    mixed = [images[0], bad, grey, images[3], "nothing.png"]
+    with pytest.raises(ValueError, match=r"Image 1 \(of 5, counted from 0\): The image has 3 NaN"):
+        ww.analyze_collection(mixed, clusters=2)
+    found = ww.analyze_collection(mixed, clusters=2, count=4, skip_bad=True)
+    assert set(found.failures) == {1, 2, 4}
+    assert "NaN" in found.failures[1]
+    assert "8-bit colour" in found.failures[2]
+    assert found.labels[3].shape == (32, 32)
+    with pytest.raises(LookupError, match="Image 1 was left out: .*NaN"):
+        found.labels[1]
+    with pytest.raises(ValueError, match="None of the"):
+        ww.analyze_collection([bad, bad], skip_bad=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"method": "magic"}, ValueError, "expected one of 'streaming', 'gradient'"),
+        ({"clusters": 0}, ValueError, "expected at least 1"),
+        ({"clusters": "many"}, TypeError, '"auto"'),
+        ({"clusters": True}, TypeError, "whole number"),
+        ({"count": 0}, ValueError, "at least 1 eigenvector"),
+        ({"pathway": "where"}, ValueError, "no attention"),
+        ({"pathway": "why"}, ValueError, "pathway is 'why'"),
+        ({"backbone": "none-such"}, ValueError, "none-such"),
+    ],
+)
+def test_options_that_are_none_are_told(images, options, error, words):
+    with pytest.raises(error, match=words):
+        ww.analyze_collection(images[:1], **options)
+
+
+def test_no_images_are_told():
+    with pytest.raises(ValueError, match="no images"):
+        ww.analyze_collection([])
+
+
+def test_constant_images_and_a_single_one_and_auto_clusters_come_through(images):
+    flat = np.full((20, 30, 3), 90, np.uint8)
+    assert np.unique(ww.analyze_collection([flat, flat], clusters=4, count=4).labels[0]).tolist() == [1]
+    alone = ww.analyze_collection(images[:1], clusters="auto", count=6)
+    assert 1 <= alone.clusters <= 6
+
+
+def test_it_is_cancelled_from_any_stage_and_leaves_nothing(images, tmp_path, monkeypatch):
+    import tempfile
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    stages = []
+    ww.analyze_collection(images[:2], clusters=2, count=4, report=lambda p: stages.append(p.stage.split(": ")[-1]))
+    assert {"reading", "activations", "eigenvectors", "clusters", "labels"} <= set(stages)
+    for stage in sorted(set(stages)):
+
+        def stop(progress, stage=stage) -> None:
+            if progress.stage.endswith(stage):
+                raise Cancelled
+
+        with pytest.raises(Cancelled):
+            ww.analyze_collection(images[:2], clusters=2, count=4, report=stop)
+    gc.collect()
+    assert not list(tmp_path.glob("what-where-*"))
+
+
+def test_without_edges_and_of_data_channels(rng):
+    planes = rng.integers(0, 4000, (2, 24, 24, 2)).astype(np.uint16)
+    planes[:, :12] += 8000
+    found = ww.analyze_collection(planes, clusters=2, count=4, follow_edges=False)
+    np.testing.assert_array_equal(found.labels[0][0], found.labels[0][0][0])
+    assert found.labels[0][0, 0] != found.labels[0][-1, 0]
+
+
+def test_the_built_in_model_sees_each_image_in_both_pathways(images):
+    options = {"resolution": 64}
+    for pathway in ("where", "both"):
+        found = ww.analyze_collection(
+            images[:2], backbone="built-in", backbone_options=options, pathway=pathway, clusters=3, count=5
+        )
+        assert found.embeddings[0].vectors.shape[0] == 5
+        assert {layer["pathway"] for layer in found.provenance["layers"]} == {"what", "where"}
