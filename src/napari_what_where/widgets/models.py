@@ -23,6 +23,7 @@ from napari_what_where.widgets.warming import warm_analysis, warm_model
 
 if TYPE_CHECKING:
     from napari_what_where.activations.backbone import Backbone
+    from napari_what_where.widgets.collection.dock import CollectionDock
     from napari_what_where.widgets.dock import WhatWhereDock
 
 _WARM_AFTER_MS = 300
@@ -32,7 +33,7 @@ _WARM_AFTER_MS = 300
 class Models(QObject):
     """The chosen model, and everything that happens to it."""
 
-    def __init__(self, dock: WhatWhereDock) -> None:
+    def __init__(self, dock: WhatWhereDock | CollectionDock) -> None:
         super().__init__(dock)
         self._dock, self._menu, self._options = dock, dock.panel.models, dock.panel.model_options
         self._own: tuple[str, ...] = ()

@@ -145,10 +145,10 @@ def shear_matrix(transform: Affine) -> np.ndarray:
     return matrix
 
 
-def arrange(planes: np.ndarray, source: Source, *, leading: int = 0) -> np.ndarray:
+def arrange(planes: Any, source: Source, *, leading: int = 0) -> Any:
     """(…, planes, rows, columns, …) in the order of the layer's axes, of length 1 wherever nothing runs along one.
 
-    ``leading``: how many axes come before the planes.
+    ``leading``: how many axes come before the planes. Of an array that is computed when it is looked at, such another.
     """
     kept = source.axes
     if source.plane_axis is None:
@@ -157,7 +157,8 @@ def arrange(planes: np.ndarray, source: Source, *, leading: int = 0) -> np.ndarr
         kept = tuple(sorted((source.plane_axis, *source.axes)))  # type: ignore[assignment]
         planes = np.moveaxis(planes, leading, leading + kept.index(source.plane_axis))
     missing = [leading + axis for axis in range(source.ndim) if axis not in kept]
-    return np.ascontiguousarray(np.expand_dims(planes, tuple(missing)))
+    arranged = np.expand_dims(planes, tuple(missing))
+    return np.ascontiguousarray(arranged) if isinstance(arranged, np.ndarray) else arranged
 
 
 def collect(data: np.ndarray, source: Source) -> np.ndarray:

@@ -10,13 +10,14 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_what_where.widgets.autosaving import Autosaver
+    from napari_what_where.widgets.collection.dock import CollectionDock
     from napari_what_where.widgets.refine.dock import RefineDock
 
 
 class Saving:
     """Watches every layer that is refined, from before the first edit."""
 
-    def __init__(self, dock: RefineDock) -> None:
+    def __init__(self, dock: RefineDock | CollectionDock) -> None:
         self._dock = dock
         self._own: Autosaver | None = None
 

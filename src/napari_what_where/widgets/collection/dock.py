@@ -1,0 +1,382 @@
+"""The Collection dock: many images in, kinds of things that mean the same in all of them out."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
+
+from napari_what_where.failures import Explained, explain
+from napari_what_where.progress import Progress, Report, checkpoints
+from napari_what_where.widgets.collection.inputs import FOLDER, LAYERS, STACK
+from napari_what_where.widgets.collection.listing import Listing
+from napari_what_where.widgets.collection.panel import Panel
+from napari_what_where.widgets.collection.pool import (
+    NO_FOLDER,
+    NO_LAYERS,
+    NO_STACK,
+    Pool,
+    pool_of_folder,
+    pool_of_layers,
+    pool_of_stack,
+    suggested_working,
+)
+from napari_what_where.widgets.collection.results import applied, prepare
+from napari_what_where.widgets.collection.session import Session
+from napari_what_where.widgets.collection.tracing import trace_objects
+from napari_what_where.widgets.collection.watching import Watch
+from napari_what_where.widgets.models import Models
+from napari_what_where.widgets.refine.saving import Saving
+from napari_what_where.widgets.source import source_of
+from napari_what_where.widgets.task import Task
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+    from napari_what_where.collection.answer import CollectionAnalysis
+
+_POLL_MS = 50
+STILL_RUNNING = "Still running; press Cancel first."
+NOTHING_YET = "Press Run first, or load a file with what was found in other images."
+NO_TARGET = "Open an image to apply the kinds to."
+ENDING = ".projection.pt"
+
+
+class CollectionDock(QWidget):
+    """Controller between the panel of controls, the session of results and the worker thread.
+
+    The GUI thread only reads settings and moves layers; everything that takes time is a :class:`Task`.
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        # Through napari's proxy a layer is never identical with itself; only public attributes are used.
+        self.viewer: Viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        self.panel = Panel(self)
+        self.saving = Saving(self)
+        self.session = Session(self.viewer, on_written=self.saving.watch)
+        self.task: Task | None = None
+        self.projection: CollectionAnalysis | None = None
+        """What Apply applies: of the last run, or loaded."""
+        self.projection_of = ""
+        self.details = ""
+        self._on_cancel: Callable[[], str] = str
+        self._timer = QTimer(self)
+        self._timer.setInterval(_POLL_MS)
+        self._timer.timeout.connect(self._show_progress)
+        self.models = Models(self)
+        self.listing = Listing(self)
+        self._connect_panel()
+        self.watch = Watch(self)
+
+    def _connect_panel(self) -> None:
+        panel = self.panel
+        panel.run.clicked.connect(self.start)
+        panel.cancel.clicked.connect(self.cancel)
+        panel.copy_details.clicked.connect(lambda: QApplication.clipboard().setText(self.details))
+        panel.table.itemSelectionChanged.connect(self._show_kind)
+        panel.only.toggled.connect(self.session.show_only_selected)
+        panel.edit.clicked.connect(self._edit)
+        panel.objects.clicked.connect(self.trace)
+        panel.apply.clicked.connect(self.apply)
+        panel.save.clicked.connect(self._ask_save)
+        panel.load.clicked.connect(self._ask_load)
+
+    def say(self, text: str, *, problem: bool = False) -> None:
+        """One sentence to the user."""
+        self.panel.say(text, problem=problem)
+
+    # Running
+
+    def start(self) -> None:
+        """Analyse the chosen images with the current settings."""
+        if self.task is not None:
+            self.say(STILL_RUNNING)
+            return
+        try:
+            make, settings = self._chosen(), self.panel.settings()
+        except ValueError as problem:
+            self.say(str(problem), problem=True)
+            return
+        if self.models.refuse():
+            return
+
+        def work(report: Report) -> Any:
+            from napari_what_where.collection.analysis import RECORD, analyze_collection
+
+            options = dict(settings)
+            model = self.models.load(options.pop("backbone"), options.pop("backbone_options"))
+            pool = make()
+            place = pool.folder_for(settings)
+            before = _stamp(place, RECORD)
+            with _alone(place):
+                analysis = analyze_collection(
+                    pool.images, backbone=model, folder=place, skip_bad=True, report=report, **options
+                )
+            return prepare(pool, analysis, report), before is not None and before == _stamp(place, RECORD)
+
+        def finish(answer: Any) -> None:
+            found, earlier = answer
+            said = self.session.show(found)
+            self.projection, self.projection_of = found.analysis, found.pool.name
+            place = found.analysis.folder
+            if found.pool.working is not None:
+                said += f" {'Found again' if earlier else 'Kept'} in {place}."
+            self.say(said)
+            self.panel.only.setChecked(False)
+            self._show_kinds()
+
+        def stopped() -> str:
+            kept = " Run goes on from here." if self.panel.inputs.kind == FOLDER else ""
+            return f"Cancelled; no layer was changed.{kept}"
+
+        self.begin(work, finish, on_failure=lambda problem, said: self.models.explain(problem), on_cancel=stopped)
+
+    def _chosen(self) -> Callable[[], Pool]:
+        """What makes the pool of images, in the worker where that means reading a disk. ``ValueError`` in words."""
+        inputs = self.panel.inputs
+        if inputs.kind == FOLDER:
+            text, kept = inputs.folder.text().strip(), inputs.kept.text().strip()
+            if not text:
+                raise ValueError(NO_FOLDER)
+            folder = Path(text).expanduser()
+
+            def of_folder() -> Pool:
+                return pool_of_folder(folder, Path(kept).expanduser() if kept else suggested_working(folder))
+
+            return of_folder
+        if inputs.kind == LAYERS:
+            selected = self.watch.selected()
+            if len(selected) < 2:
+                raise ValueError(NO_LAYERS)
+            pool = pool_of_layers(self.viewer, selected)
+        else:
+            layers, axis = inputs.stack.layers(), inputs.stack.planes.currentData()
+            if not layers or layers[0] not in self.viewer.layers or axis is None:
+                raise ValueError(NO_STACK)
+            pool = pool_of_stack(self.viewer, layers[0], axis, inputs.stack.channels.currentData())
+        return lambda: pool
+
+    def cancel(self) -> None:
+        """Stop what is running; every layer stays as it is."""
+        if self.task is not None:
+            self.task.cancel()
+            self.say("Cancelling …")
+
+    def stop(self) -> None:
+        """Stop all that runs, for good: what it would find has nowhere to go."""
+        self.listing.stop()
+        self.models.drop()
+        if self.task is not None:
+            self.task.cancel()
+        self.session.close()
+        self.saving.close()
+
+    def begin(
+        self,
+        work: Callable[[Report], Any],
+        finish: Callable[[Any], None],
+        *,
+        what: str = "The run",
+        on_failure: Callable[[Exception, str], bool] = lambda problem, said: False,
+        on_cancel: Callable[[], str] = lambda: "Cancelled; nothing has changed.",
+    ) -> None:
+        """Do ``work(report)`` in a thread, then ``finish(answer)`` here; ``what`` it is, should it fail.
+
+        ``on_failure`` is given the exception and a sentence about it, and answers whether it has told the user;
+        ``on_cancel`` answers what to say after a cancellation.
+        """
+        self.panel.set_busy(True)
+        self.models.set_busy(True)
+        self.say("")
+
+        def succeed(answer: Any) -> None:
+            if task.cancelled:
+                return
+            try:
+                finish(answer)
+            except Exception as problem:
+                fail(problem)
+
+        def fail(problem: Exception) -> None:
+            if not task.cancelled:
+                self._fail(problem, what, on_failure)
+
+        self._on_cancel = on_cancel
+        self.task = task = Task(work, on_success=succeed, on_failure=fail, on_end=self._end)
+        self.task.start()
+        self._timer.start()
+
+    def _end(self) -> None:
+        task, self.task = self.task, None
+        self._timer.stop()
+        self.panel.set_busy(False)
+        self.models.set_busy(False)
+        self.show_ready()
+        if task is not None and task.cancelled:
+            self.say(self._on_cancel())
+
+    def _fail(self, problem: Exception, what: str, told: Callable[[Exception, str], bool]) -> None:
+        self.details = "".join(traceback.format_exception(problem))
+        clear = isinstance(problem, ValueError | TypeError | Explained)
+        sentence = explain(problem).rstrip(".")
+        said = f"{sentence if clear else f'{what} failed: {sentence}'}. No layer was changed."
+        if not told(problem, said):
+            self.panel.say(said, problem=True, details=not clear and not isinstance(problem, OSError))
+
+    def _show_progress(self) -> None:
+        if self.task is not None:
+            self.panel.show_progress(self.task.progress)
+
+    # What was found
+
+    def show_ready(self) -> None:
+        """Offer what can be done with what there is."""
+        if self.task is not None:
+            return
+        found, kind = self.session.found, None
+        if found is not None and self.session.labels_layers:
+            kind = STACK if found.pool.stack else LAYERS if found.pool.layers else FOLDER
+        able = self.projection is not None and self.projection.projector.projection is not None
+        self.panel.set_ready(kind, projection=able, editable=found is not None and not found.lazy)
+        self.show_current()
+
+    def show_current(self) -> None:
+        """Name the image of a stack or folder that is on screen."""
+        number, found = self.session.current(), self.session.found
+        if number is not None and found is not None:
+            text = f"{number + 1:,} of {len(found.analysis):,}: {found.pool.names[number]}"
+            self.panel.current.setText(text)
+            self.panel.current.setToolTip(found.analysis.failures.get(number, found.pool.names[number]))
+
+    def _show_kinds(self) -> None:
+        from napari_what_where.collection.report.colours import label_colours
+
+        found = self.session.found
+        assert found is not None
+        colours = [[int(each) for each in colour] for colour in label_colours(len(found.kinds))]
+        self.panel.show_kinds(found.kinds, found.failures, colours)
+
+    def _show_kind(self) -> None:
+        rows = self.panel.table.selectionModel().selectedRows()
+        found = self.session.found
+        if rows and found is not None:
+            self.say(self.session.go_to(found.kinds[rows[0].row()]))
+
+    def _edit(self) -> None:
+        self.say(self.session.edit_current())
+
+    def trace(self) -> None:
+        """Number the objects of a stack, the same from frame to frame."""
+        planes, found = self.session.planes(), self.session.found
+        if self.task is not None or planes is None or found is None:
+            self.say(STILL_RUNNING if self.task is not None else NOTHING_YET)
+            return
+        self.begin(
+            lambda report: trace_objects(planes, int(planes.max(initial=0)), report),
+            lambda answer: self.say(self.session.show_objects(*answer)),
+            what="Tracing objects",
+        )
+
+    # Other images
+
+    def apply(self) -> None:
+        """Label one more image as those that were analysed."""
+        layer, analysis, of = self.watch.target(), self.projection, self.projection_of
+        if self.task is not None or analysis is None or layer is None:
+            said = STILL_RUNNING if self.task is not None else NOTHING_YET if analysis is None else NO_TARGET
+            self.say(said, problem=self.task is None)
+            return
+        try:
+            source = source_of(self.viewer, layer)
+        except ValueError as problem:
+            self.say(str(problem), problem=True)
+            return
+
+        def work(report: Report) -> Any:
+            report(progress := Progress("projection", 0, 0))
+            with checkpoints(report, progress):
+                pixels = source.pixels()
+                return applied(source, analysis.label(pixels), analysis.embed(pixels), analysis, of)
+
+        def finish(specs: Any) -> None:
+            vectors, labels = specs
+            image = self.viewer.add_image(vectors.data, **vectors.attributes)
+            try:
+                layer = self.viewer.add_labels(labels.data, **labels.attributes)
+            except Exception:
+                self.viewer.layers.remove(image)
+                raise
+            self.saving.watch(layer)
+            self.say(f"{layer.name!r}: the same numbers mean the same kinds as in {of}.")
+
+        self.begin(work, finish, what="Applying")
+
+    def save(self, name: str) -> None:
+        """Write what applies the kinds to other images."""
+        analysis = self.projection
+        if analysis is None or self.task is not None:
+            self.say(NOTHING_YET if analysis is None else STILL_RUNNING, problem=analysis is None)
+            return
+        path = Path(name)
+        self.begin(lambda report: analysis.save(path), lambda _: self.say(f"Saved {path}."), what="Saving")
+
+    def load_projection(self, name: str) -> None:
+        """Read what was saved, to apply it."""
+        if self.task is not None:
+            self.say(STILL_RUNNING)
+            return
+        path, device = Path(name), self.panel.device.currentText()
+
+        def work(report: Report) -> Any:
+            from napari_what_where.collection.answer import CollectionAnalysis
+
+            return CollectionAnalysis.load(path, device=device)
+
+        def finish(analysis: Any) -> None:
+            self.projection, self.projection_of = analysis, path.name.removesuffix(ENDING)
+            self.say(f"{analysis.clusters} kinds from {path.name} can be applied to any image.")
+
+        self.begin(work, finish, what="Loading")
+
+    def _ask_save(self) -> None:
+        name = f"{self.projection_of or 'collection'}{ENDING}"
+        path, _ = QFileDialog.getSaveFileName(self, "Save the kinds", name, f"Kinds (*{ENDING})")
+        if path:
+            self.save(path if path.endswith(".pt") else f"{path}{ENDING}")
+
+    def _ask_load(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Load kinds", "", "Kinds (*.pt)")
+        if path:
+            self.load_projection(path)
+
+
+def _stamp(folder: Path | None, name: str) -> int | None:
+    """When a file was written, if it is there."""
+    path = None if folder is None else folder / name
+    return path.stat().st_mtime_ns if path is not None and path.exists() else None
+
+
+@contextmanager
+def _alone(folder: Path | None) -> Iterator[None]:
+    """Within the block no other window works in the folder."""
+    if folder is None:
+        yield
+        return
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise Explained(f"Another window works in {folder}. Wait for it, or keep results elsewhere.") from None
+    try:
+        yield
+    finally:
+        lock.release()

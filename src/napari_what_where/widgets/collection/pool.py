@@ -1,0 +1,155 @@
+"""What is analysed together: the planes of a stack, several layers, or the files of a folder; no Qt."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from napari_what_where.files.filenames import find_images
+from napari_what_where.files.stacks import open_stack
+from napari_what_where.widgets.source import Source, Use, source_of
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+WORKING = "what-where-collection"
+"""The folder, beside the images of a folder, where what was found in them is kept."""
+NO_STACK = "Open a stack first: an image with an axis beside rows and columns, such as a time-lapse."
+NO_LAYERS = "Select the image layers to analyse together in the layer list: click the first, Ctrl-click the others."
+NO_FOLDER = "Choose a folder of images."
+
+
+class Look(NamedTuple):
+    """What is known of an image once it was read. ``pixel_size``: of rows and columns, in ``units``, or None."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    pixel_size: tuple[float, float] | None = None
+    units: str | None = None
+
+
+class FileImages(Sequence[np.ndarray]):
+    """The one image of each file, read when it is asked for; what was read is remembered by its :class:`Look`."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths = tuple(paths)
+        self.looks: dict[int, Look] = {}
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, number: Any) -> Any:
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        stack = open_stack([self.paths[number]])
+        pixels = np.asarray(stack.planes[0])
+        self.looks[number] = Look(pixels.shape, pixels.dtype, stack.pixel_size, stack.units)
+        return pixels
+
+
+class _Layers(Sequence[np.ndarray]):
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._sources = sources
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    def __getitem__(self, number: Any) -> Any:
+        return self._sources[number].pixels()
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Images to analyse together.
+
+    Attributes
+    ----------
+    name : of all of them, for the layers that result
+    names : of each, as the user knows it
+    images : each is read when it is asked for
+    stack : the stack whose planes they are, if they are
+    layers : the layers that they are, one a layer, if they are
+    working : where what is found is kept, for a folder of files; None: for as long as it is shown
+    """
+
+    name: str
+    names: Sequence[str]
+    images: Sequence[np.ndarray]
+    stack: Source | None = None
+    layers: tuple[Source, ...] = ()
+    working: Path | None = None
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What makes two runs runs on the same images, in the same place."""
+        if isinstance(self.images, FileImages):
+            return ("files", self.images.paths)
+        return tuple(source.key for source in ([self.stack] if self.stack else self.layers))
+
+    def folder_for(self, options: Mapping[str, Any]) -> Path | None:
+        """Where a run with these options is kept: each its own, so that layers of an earlier one stay what they are."""
+        if self.working is None:
+            return None
+        said = json.dumps(dict(options), sort_keys=True, default=str)
+        mark = hashlib.sha256(said.encode()).hexdigest()[:8]
+        backbone = "".join(each if each.isalnum() or each in "-_." else "-" for each in str(options["backbone"]))[-40:]
+        return self.working / f"{backbone}-{options['pathway']}-{options['clusters']}-{mark}"
+
+
+def pool_of_stack(viewer: Any, layer: Image, plane_axis: int, channel_axis: int | None) -> Pool:
+    """Every plane of a layer along an axis. ``ValueError``, in words, where that axis is on screen."""
+    source = source_of(viewer, layer, Use(channel_axis, plane_axis))
+    label = source.axis_labels[plane_axis]
+    what = "plane" if label.lstrip("-").isdigit() or not label else label
+    return Pool(
+        name=source.plane_name,
+        names=[f"{what} {number}" for number in range(source.plane_count)],
+        images=source.planes,
+        stack=source,
+    )
+
+
+def pool_of_layers(viewer: Any, layers: Sequence[Image]) -> Pool:
+    """What the viewer shows now of each of several layers. ``ValueError``, in words, for fewer than two."""
+    if len(layers) < 2:
+        raise ValueError(NO_LAYERS)
+    sources = tuple(source_of(viewer, layer) for layer in layers)
+    names = [source.plane_name for source in sources]
+    return Pool(name=f"{len(sources)} layers", names=names, images=_Layers(sources), layers=sources)
+
+
+def pool_of_folder(folder: Path, working: Path) -> Pool:
+    """The image files of a folder. ``ValueError`` for none, ``OSError`` for no folder that can be read."""
+    paths = find_images(folder)
+    if not paths:
+        raise ValueError(f"There are no images in {folder} that can be read. Choose another folder.")
+    name = folder.name or str(folder)
+    return Pool(name=name, names=[path.name for path in paths], images=FileImages(paths), working=working)
+
+
+def suggested_working(folder: Path) -> Path:
+    """Beside the images, or where that cannot be written to, in the user's cache."""
+    if _writable(folder):
+        return folder / WORKING
+    import platformdirs
+
+    mark = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:8]
+    cache = Path(platformdirs.user_cache_dir("napari-what-where", appauthor=False))
+    return cache / "collections" / f"{folder.name}-{mark}"
+
+
+def _writable(folder: Path) -> bool:
+    """Whether a file can be made there: what permissions say is not always so."""
+    try:
+        with tempfile.TemporaryFile(dir=folder, prefix="."):
+            return True
+    except OSError:
+        return False
