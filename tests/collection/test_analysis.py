@@ -231,3 +231,44 @@ def test_the_built_in_model_sees_each_image_in_both_pathways(images):
         )
         assert found.embeddings[0].vectors.shape[0] == 5
         assert {layer["pathway"] for layer in found.provenance["layers"]} == {"what", "where"}
+
+
+GRADIENT = {"epochs": 30, "batch": 3, "within": 20, "between": 20, "side": 8, "ema": 0.9}
+
+
+def test_the_gradient_method_tells_the_same_things_apart(images):
+    found = ww.analyze_collection(images, method="gradient", method_options=GRADIENT, clusters=3, count=6)
+    assert found.embeddings[0].vectors.shape == (6, 8, 8)
+    together = np.stack([found.embeddings[number].vectors.reshape(6, -1) for number in range(4)])
+    gram = np.einsum("nik,njk->ij", together, together) / 4
+    np.testing.assert_allclose(gram, np.eye(6), atol=1e-3)
+    truth = scene(0)[1]
+    labels = found.labels[0]
+    assert np.bincount(labels[truth == 0]).argmax() != np.bincount(labels[truth == 1]).argmax()
+    with pytest.raises(ValueError, match="no others"):
+        found.embed(images[0])
+    with pytest.raises(TypeError, match="no options"):
+        ww.analyze_collection(images, method_options=GRADIENT)
+
+
+def test_the_gradient_method_draws_timesteps_of_a_model_that_has_them(images):
+    model = ww.load_backbone("built-in", resolution=32, filters=False)
+    seen = []
+    visit = model.visit
+
+    def watched(image, receive, **more) -> None:
+        seen.append(model.timesteps)
+        visit(image, receive, **more)
+
+    model.visit = watched
+    own = model.timesteps
+    options = {**GRADIENT, "epochs": 3, "batch": 2}
+    ww.analyze_collection(images[:2], backbone=model, method="gradient", method_options=options, clusters=2, count=3)
+    drawn = seen[2:]
+    assert seen[:2] == [own, own]
+    assert len(set(drawn)) > 1
+    assert model.timesteps == own
+    seen.clear()
+    options |= {"redraw": False}
+    ww.analyze_collection(images[:2], backbone=model, method="gradient", method_options=options, clusters=2, count=3)
+    assert len(seen) == 2

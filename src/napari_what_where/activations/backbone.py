@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,11 @@ class Backbone(ABC):
     def describe_view(self, plane: WorkingPlane | None) -> dict[str, Any]:
         """What :meth:`visit_plane` looks at, or :meth:`visit` for None, ready for JSON: what is told alike is alike."""
         return {} if plane is None else asdict(plane)
+
+    @contextmanager
+    def at_timestep(self, timestep: int) -> Iterator[bool]:
+        """Within the block a diffusion model looks at this timestep; yields whether there are timesteps at all."""
+        yield False
 
     @property
     def keepable(self) -> bool:

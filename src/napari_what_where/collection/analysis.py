@@ -55,6 +55,7 @@ def analyze_collection(
     count: int = 16,
     clusters: int | Literal["auto"] = 8,
     method: str = "streaming",
+    method_options: Mapping[str, Any] | None = None,
     follow_edges: bool = True,
     device: str = "auto",
     seed: int = 0,
@@ -81,7 +82,10 @@ def analyze_collection(
     clusters : int or "auto"
         How many kinds of things labels tell apart in the whole collection.
     method : "streaming" or "gradient"
-        Statistics and an eigenproblem; or the paper's gradient descent, for comparison, which takes far longer.
+        Statistics and an eigenproblem; or the paper's gradient descent, for comparison, which takes far longer, and
+        knows no images but those it was run on.
+    method_options : mapping, optional
+        Of "gradient", see :func:`~napari_what_where.collection.methods.descend`; "streaming" has none.
     follow_edges : bool
         Let labels follow each image's edges and colours.
     scale : PerceptualScale, optional
@@ -114,6 +118,8 @@ def analyze_collection(
     count, seed, clusters = check_count(count), check_seed(seed), _check_clusters(clusters)
     if method not in list(METHODS):
         raise ValueError(f"method is {method!r}; expected one of {', '.join(map(repr, METHODS))}.")
+    if method_options and method != "gradient":
+        raise TypeError(f"method {method!r} has no options; received {', '.join(map(repr, method_options))}.")
     if len(images) == 0:
         raise ValueError("Received no images; expected at least one.")
     model = ready_backbone(backbone, backbone_options)
@@ -127,6 +133,7 @@ def analyze_collection(
         "count": count,
         "clusters": clusters,
         "method": method,
+        "method_options": plain(dict(method_options or {})),
         "follow_edges": bool(follow_edges),
         "device": str(target),
         "seed": seed,

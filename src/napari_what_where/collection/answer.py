@@ -211,7 +211,7 @@ def read_embedding(place: Path, record: Mapping[str, Any]) -> Embedding:
     return Embedding(
         values,
         vectors,
-        np.full(len(values), record["error_bound"]),
+        np.full(len(values), np.nan if record["error_bound"] is None else record["error_bound"]),
         len(values),
         True,
         np.array(record["sharp_eigenvalues"]),

@@ -6,16 +6,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from napari_what_where.embedding.types import Embedding
 from napari_what_where.progress import Progress
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from napari_what_where.activations.types import TokenActivations
     from napari_what_where.collection.passes import Passes
     from napari_what_where.embedding.collection.projection import Projection
     from napari_what_where.embedding.collection.statistics import Part, ValueMeans
-    from napari_what_where.embedding.types import Embedding
+
+MOST_TIMESTEP = 300
+"""The paper draws timesteps of 0…300 for collections (Zhang, Yunis & Maire 2024)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,5 +72,43 @@ def project(passes: Passes, options: Mapping[str, Any]) -> Found:
 
 
 def descend(passes: Passes, options: Mapping[str, Any]) -> Found:
-    """The paper's gradient method."""
-    raise NotImplementedError
+    """The paper's gradient method, see :func:`~napari_what_where.embedding.collection_gradient.solve`.
+
+    Of ``method_options``, ``redraw`` says whether every batch sees a diffusion model's timestep of its own, in
+    0…``MOST_TIMESTEP``, as the paper has it: then the model runs ``epochs`` times over every image. Else, and where
+    there are no timesteps, the graphs are those of what was kept. All others go to the solver.
+    """
+    from napari_what_where.embedding.collection_gradient.solve import solve_collection_gradient
+
+    more = dict(options["method_options"])
+    redraw, seed = bool(more.pop("redraw", True)), options["seed"]
+    passes.first(lambda layers: 1)
+    good = passes.good
+
+    def activations_of(numbers: Sequence[int], draw: int) -> Iterator[Sequence[TokenActivations]]:
+        timestep = int(np.random.default_rng([seed, draw]).integers(MOST_TIMESTEP + 1))
+        for number in (good[each] for each in numbers):
+            with passes.backbone.at_timestep(timestep) as drawn:
+                yield passes.fresh(number) if redraw and drawn else passes.kept(number)
+
+    table = solve_collection_gradient(
+        activations_of,
+        len(good),
+        options["count"],
+        pathway=passes.pathway,
+        seed=seed,
+        device=passes.device,
+        report=passes.report,
+        checkpoint=passes.spool.folder / "gradient.pt",
+        **more,
+    )
+    values = np.asarray(table.values)
+
+    def embeddings() -> Iterator[Embedding]:
+        for number in range(len(good)):
+            # Orthonormal over the collection; as one image's own, of which there are so many.
+            vectors = table.vectors(number) * np.float32(len(good) ** 0.5)
+            residuals = np.full(table.count, np.nan)
+            yield Embedding(values, vectors, residuals, 0, False, values, vectors, {"solver": "gradient"})
+
+    return Found(values, values, embeddings(), details={"gradient": table.details})

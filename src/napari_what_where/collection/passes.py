@@ -125,6 +125,10 @@ class Passes:
         layers = self.spool.read(number, self.signatures[number])
         return layers if layers is not None else self._compute(number, self.report)
 
+    def fresh(self, number: int) -> list[TokenActivations]:
+        """What the model gives now of an image, which is not kept."""
+        return self.backbone.extract(self.pixels(number), scale=self.fit_scale(), report=self.report)
+
     def _compute(self, number: int, report: Report) -> list[TokenActivations]:
         pixels, scale = self.pixels(number), self.fit_scale()
         with self.blaming(number, TypeError, ValueError):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -122,6 +123,14 @@ class DiffusionBackbone(PretrainedBackbone):
     def denoise(self, noisy: torch.Tensor, timestep: torch.Tensor, given: Prepared) -> Any:
         """One forward pass. ``noisy``: (1, channels, rows, columns) in the type of the weights; ``timestep``: (1,)."""
         raise NotImplementedError
+
+    @contextmanager
+    def at_timestep(self, timestep: int) -> Iterator[bool]:
+        own, self.timesteps = self.timesteps, checked_timesteps(timestep)
+        try:
+            yield True
+        finally:
+            self.timesteps = own
 
     # What follows from it
 
