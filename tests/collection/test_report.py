@@ -18,7 +18,7 @@ from napari_what_where.collection.report.charts import eigenvalue_chart, energy_
 from napari_what_where.collection.report.colours import as_css, ink_on, label_colours
 from napari_what_where.collection.report.pictures import CROP, crop, painted, sampled, save_strip, vector_strip
 from napari_what_where.collection.report.types import LayerEnergy, Report, ReportImage
-from napari_what_where.collection.report.typical import overview, typical_regions
+from napari_what_where.collection.report.typical import coordinates, overview, typical_regions
 from napari_what_where.collection.report.write import write_report
 from napari_what_where.progress import Cancelled
 
@@ -176,20 +176,24 @@ def test_shares_are_those_of_pixels_and_centres_those_of_tokens(rng):
     for share, each in zip(seen.shares, images, strict=True):
         np.testing.assert_allclose(share, [(each.labels == number).mean() for number in (1, 2, 3)])
     for number in (1, 2, 3):
-        points = np.concatenate([each.vectors[:, sampled(each.labels, (6, 8)) == number] for each in images], axis=1)
+        points = [coordinates(each.vectors, 3)[:, sampled(each.labels, (6, 8)) == number] for each in images]
+        points = np.concatenate(points, axis=1)
+        np.testing.assert_allclose(np.linalg.norm(points, axis=0), 1)
         np.testing.assert_allclose(seen.centres[number - 1], points.mean(axis=1), rtol=1e-5)
 
 
 def test_the_most_typical_region_is_the_part_nearest_to_the_centre(rng):
     labels = np.zeros((12, 12), np.int32)
     labels[1:4, 1:4], labels[6:10, 6:10], labels[0, 11] = 1, 1, 1
-    vectors = np.zeros((2, 12, 12), np.float32)
-    vectors[:, 1:4, 1:4], vectors[:, 6:10, 6:10] = 0.9, 3.0
-    vectors[:, 0, 11] = 1.0  # the nearest, but too small to show anything
+    vectors = np.ones((2, 12, 12), np.float32)
+    vectors[1, 1:4, 1:4], vectors[1, 6:10, 6:10] = 0.1, 1.0
+    vectors[1, 0, 11] = 0.0  # the nearest, but too small to show anything
     big = np.kron(labels, np.ones((10, 10), np.int32))
-    ((cluster, example),) = typical_regions(ReportImage("x", big, vectors, lambda: big), 5, np.ones((1, 2)))
+    ((cluster, example),) = typical_regions(
+        ReportImage("x", big, vectors, lambda: big), 5, np.array([[1.0, 0.0], [0.0, 1.0]])
+    )
     assert (cluster, example.image) == (1, 5)
-    np.testing.assert_allclose(example.distance, 0.1 * np.sqrt(2), rtol=1e-5)
+    np.testing.assert_allclose(example.distance, np.hypot(1 - 1 / np.sqrt(1.01), 0.1 / np.sqrt(1.01)), rtol=1e-5)
     rows, columns = example.box
     assert rows.start <= 10
     assert 40 <= rows.stop <= 60
@@ -238,7 +242,7 @@ def test_colours_lie_over_clusters_and_nowhere_else(rng):
     shown = painted(picture, labels, label_colours(2)).astype(int)
     assert (np.ptp(shown[:, :4], axis=2) <= 1).all()
     grey = picture[:, 4:] @ np.array([0.299, 0.587, 0.114])
-    np.testing.assert_allclose(shown[:, 4:], 0.4 * grey[..., None] + 0.6 * label_colours(2)[0], atol=1)
+    np.testing.assert_allclose(shown[:, 4:], 0.3 * grey[..., None] + 0.7 * label_colours(2)[0], atol=1)
 
 
 def test_colours_are_those_of_napari():

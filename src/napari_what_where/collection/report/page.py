@@ -128,7 +128,8 @@ def _images(rows: Sequence[Row], shares: np.ndarray, colours: np.ndarray) -> Ite
         '<section id="images">\n<h2>Image by image</h2>\n'
         '<p class="look"><b>What to look at:</b> the middle picture shows the clusters over the image; the same colour '
         "is the same cluster everywhere. In the small blue and red pictures, the eigenvectors, places of one colour "
-        "belong together: what is red in one image is the same kind of thing as what is red in the others.</p>\n"
+        "belong together: what is red in one image is the same kind of thing as what is red in the others. The first "
+        "is mostly even: it says how much a place is like all the rest.</p>\n"
         '<div id="filter"></div>\n'
     )
     articles = (

@@ -20,7 +20,7 @@ SHOWN_VECTORS = 8
 _TILE = (64, 128)
 """Least and largest longest side of the picture of an eigenvector."""
 _GAP = 4
-_OPACITY = 0.6
+_OPACITY = 0.7
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 _FADED = 0.4
 """What is left of contrast outside of a region."""
