@@ -1,4 +1,4 @@
-"""The command ``what-where``: segment images, measure segmentations, list backbones, show a demonstration.
+"""The command ``what-where``: segment images, alone or together, measure segmentations, list backbones, show a demo.
 
 Nothing heavy is imported before it is needed. Results go to standard output, complaints, one line each, to standard
 error, progress bars there too if it is a terminal. Exit status: 0 done, 1 something failed, 2 wrong usage, 130
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_what_where.activations.hub.command import add_download, run_download
+from napari_what_where.collection_command import add_collection
 from napari_what_where.evaluation.command import add_evaluate, run_evaluate
 from napari_what_where.segment_command import add_segment, analysis_options
 from napari_what_where.store.command import add_cache
@@ -52,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     analysis = analysis_options()
     add_segment(commands, parents=[analysis])
+    add_collection(commands)
     add_evaluate(commands, _evaluate, parents=[analysis])
     add_download(commands, lambda options: run_download(options, progress_bar=progress_bar, tell=tell))
     add_cache(commands)

@@ -20,19 +20,20 @@ if TYPE_CHECKING:
     Name = str | os.PathLike[str]
 
 
-_FORMAT_HELP = (
+FORMAT_HELP = (
     "of labels, separated by commas: tiff (the default), png, png-indexed, png-colour, ome-tiff, ome-zarr, coco, "
     "coco-polygons, geojson (QuPath), imagej-roi, npy, csv (measurements); see docs/guide/export.md"
 )
 
 
-def analysis_options() -> argparse.ArgumentParser:
-    """The options of every command that analyses images."""
+def analysis_options(*, segments: bool = True) -> argparse.ArgumentParser:
+    """The options of every command that analyses images; ``segments``: whether it cuts each into a number of them."""
     shared = argparse.ArgumentParser(add_help=False)
     add = shared.add_argument_group("analysis").add_argument
     add("--backbone", metavar="NAME", default="filters", help="see 'what-where backbones' (default: %(default)s)")
     add("--pathway", choices=("what", "where", "both"), default="what", help="(default: %(default)s)")
-    add("--segments", metavar="N|auto", type=_segments, default="auto", help="number of segments (default: auto)")
+    if segments:
+        add("--segments", metavar="N|auto", type=number_or_auto, default="auto", help="how many (default: auto)")
     add("--count", metavar="K", type=_positive, default=16, help="number of eigenvectors (default: %(default)s)")
     add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="(default: %(default)s)")
     _add_backbone_options(shared.add_argument_group("of pretrained models").add_argument)
@@ -72,7 +73,7 @@ def add_segment(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> No
     add = segment.add_argument
     add("images", metavar="IMAGE", nargs="+", help="TIFF, PNG, JPEG, …: (rows, columns), with channels if any")
     add("--out", metavar="DIR", required=True, help="folder for the results; made if missing")
-    add("--format", metavar="NAMES", type=_formats, default=("tiff",), dest="formats", help=_FORMAT_HELP)
+    add("--format", metavar="NAMES", type=formats, default=("tiff",), dest="formats", help=FORMAT_HELP)
     add("--objects", action="store_true", help="write DIR/STEM_objects.EXT too: what stands apart, 0 = background")
     add("--resume", action="store_true", help="skip images that have these very results already")
     _add_part(segment.add_argument_group("which part of a file, and what its axes are").add_argument)
@@ -202,7 +203,8 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _segments(text: str) -> int | str:
+def number_or_auto(text: str) -> int | str:
+    """The argument of an option: a whole number from 1 on, or "auto"."""
     return text if text == "auto" else _positive(text)
 
 
@@ -227,7 +229,8 @@ def _timesteps(text: str) -> list[int]:
         raise argparse.ArgumentTypeError(f"received {text!r}; expected whole numbers, such as 50,150") from None
 
 
-def _formats(text: str) -> tuple[str, ...]:
+def formats(text: str) -> tuple[str, ...]:
+    """The argument of an option: names of label formats."""
     from napari_what_where.files.formats.registry import parse_formats
 
     return tuple(_checked(parse_formats, text))
