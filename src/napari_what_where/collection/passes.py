@@ -206,14 +206,16 @@ def on_device(layer: TokenActivations, device: torch.device) -> TokenActivations
 
 
 def _fit(sample: list[np.ndarray]) -> PerceptualScale:
-    """A scale of those images that are of the first one's kind."""
+    """A scale of those images that are of the kind of most."""
     if not sample:
         raise ValueError("None of the images that were looked at first is an image; expected most of them to be.")
 
     def kind(pixels: np.ndarray) -> tuple[bool, int]:
         return is_colour(pixels), 1 if pixels.ndim == 2 else pixels.shape[2]
 
-    return PerceptualScale.fit([pixels for pixels in sample if kind(pixels) == kind(sample[0])])
+    kinds = [kind(pixels) for pixels in sample]
+    most = max(kinds, key=kinds.count)
+    return PerceptualScale.fit([pixels for pixels, each in zip(sample, kinds, strict=True) if each == most])
 
 
 def _within(report: Report, title: str) -> Report:

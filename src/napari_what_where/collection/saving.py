@@ -53,7 +53,7 @@ def read_state(path: Path, backbone: Backbone | None, device: str) -> Collection
         options = record["options"]
         scale = PerceptualScale(**{name: _as_array(each) for name, each in state["scale"].items()})
         projection = None if state["projection"] is None else _read_projection(state["projection"])
-    except (RuntimeError, KeyError, TypeError, ValueError, EOFError, pickle.UnpicklingError):
+    except (RuntimeError, KeyError, TypeError, ValueError, EOFError, IndexError, pickle.UnpicklingError):
         raise ValueError(f"{path} is no projection of a collection that this version wrote; expected one.") from None
     model = backbone or load_backbone(options["backbone"], **options["backbone_options"])
     if plain(model.describe()) != record["model"]:
