@@ -82,7 +82,7 @@ def test_an_image_that_was_not_among_them_gets_the_same_kinds(driver, frames, tm
 def test_an_image_of_another_sort_is_refused(driver, frames):
     driver.viewer.add_image(frames, name="cells")
     driver.run()
-    colour = driver.viewer.add_image(halves(0, colour=True), name="colour")
+    colour = driver.viewer.add_image(halves(0, colour=True), name="colour", rgb=True)
     driver.viewer.layers.selection.active = colour
     names = driver.names()
     driver.panel.apply.click()
@@ -110,7 +110,7 @@ def test_planes_of_mixed_sort_leave_out_those_that_differ(driver):
     layers = [
         driver.viewer.add_image(halves(0)),
         driver.viewer.add_image(halves(1)),
-        driver.viewer.add_image(halves(2, colour=True), name="colour"),
+        driver.viewer.add_image(halves(2, colour=True), name="colour", rgb=True),
     ]
     driver.viewer.layers.selection = set(layers)
     driver.panel.inputs.choose("layers")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from napari_what_where.widgets.picking import camera_of
 from napari_what_where.widgets.results import METADATA_KEY
 
 
@@ -83,7 +84,7 @@ def test_a_click_shows_where_a_kind_is_most_typical(driver, frames):
         number, (rows, columns) = kind.typical
         assert driver.dock.session.current() == number
         assert labels.selected_label == kind.number
-        row, column = (round(each / 0.5) for each in driver.viewer.camera.center[-2:])
+        row, column = (round(each / 0.5) for each in camera_of(driver.viewer).center[-2:])
         assert rows.start <= row < rows.stop
         assert columns.start <= column < columns.stop
         assert driver.message.startswith(f"Kind {kind.number} is most typical here, in plane {number}")

@@ -191,6 +191,7 @@ class CollectionDock(QWidget):
         ``on_failure`` is given the exception and a sentence about it, and answers whether it has told the user;
         ``on_cancel`` answers what to say after a cancellation.
         """
+        self.watch.watch_window()
         self.panel.set_busy(True)
         self.models.set_busy(True)
         self.say("")

@@ -11,6 +11,7 @@ import numpy as np
 from napari_what_where.widgets.collection.kinds import Kind
 from napari_what_where.widgets.collection.results import Found, object_spec, one_image
 from napari_what_where.widgets.live import LiveLabels
+from napari_what_where.widgets.picking import camera_of
 from napari_what_where.widgets.results import LayerSpec, arrange, collect
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ class Session:
         if all(axis >= 0 for axis in shown):
             centre = np.zeros(3)
             centre[-len(shown) :] = world[shown]
-            self.viewer.camera.center = tuple(centre)
+            camera_of(self.viewer).center = tuple(centre)
 
     def _axis(self, layer: Labels) -> int:
         """The axis of the layer that goes from image to image."""

@@ -52,13 +52,17 @@ class Watch(QObject):
         index = self._dock.panel.target.currentIndex()
         return self.images[index] if 0 <= index < len(self.images) else None
 
+    def watch_window(self) -> None:
+        """Watch for the closing of the window that the dock is in now."""
+        window = _main_window(self._dock)
+        self._window = weakref.ref(window)
+        window.installEventFilter(self)  # once is enough; more often does no harm
+
     def eventFilter(self, watched: Any, event: Any) -> bool:
         """Leave the viewer alone once the dock or its window is closed, or the dock taken out of it."""
         kind = event.type()
         if watched is self._dock and kind == QEvent.Type.Show:
-            window = _main_window(self._dock)
-            self._window = weakref.ref(window)
-            window.installEventFilter(self)
+            self.watch_window()
         taken_out = watched is self._dock and kind == QEvent.Type.ParentChange and self._dock.parentWidget() is None
         if kind in _CLOSING or taken_out:
             self._leave()
