@@ -199,6 +199,17 @@ class TestLongRuns:
         with pytest.raises(ValueError, match="another affinity"):
             solve(lambda numbers, draw: [IMAGES[(n + 1) % 5] for n in numbers], checkpoint=tmp_path / "state")
 
+    def test_frozen_activations_of_the_same_images_are_looked_at_once(self):
+        draws = []
+
+        def watched(numbers, draw):
+            draws.append(draw)
+            return frozen(numbers, draw)
+
+        assert torch.equal(solve(watched, batch=5, frozen=True).logits, solve(frozen, batch=5).logits)
+        assert draws == [0]
+        assert torch.equal(solve(watched, frozen=True).logits, solve(frozen).logits)
+
     def test_every_step_is_reported_and_cancels(self):
         seen = []
         solve(report=seen.append)

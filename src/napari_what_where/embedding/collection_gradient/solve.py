@@ -37,6 +37,7 @@ def solve_collection_gradient(
     checkpoint: str | Path | None = None,
     save_every: int = 50,
     rotate: bool = True,
+    frozen: bool = False,
     epochs: int = CollectionOptions.epochs,
     batch: int = CollectionOptions.batch,
     inner_steps: int = CollectionOptions.inner_steps,
@@ -91,6 +92,9 @@ def solve_collection_gradient(
     rotate : bool
         Order the vectors by Rayleigh–Ritz, with the graphs of one more epoch; else ``values`` is None, and vectors are
         the orthonormal columns that are closest to the softmax.
+    frozen : bool
+        Say that activations are the same at every draw: then a batch of the same images as the one before, as in every
+        epoch where all images fit into one batch, is not looked at again. Changes nothing else.
     epochs, batch, inner_steps, learning_rate, weight_decay
         As they say. The last batch of an epoch has what is left over; with ``drop_last``, as in the authors' script,
         that is left out instead, other images each time.
@@ -131,8 +135,15 @@ def solve_collection_gradient(
         raise ValueError(f"count is {count}; expected at most the table's {images * side * side} cells.")
     target = resolve_device(device)
 
+    last: dict[tuple[int, ...], Sequence[BatchGraph]] = {}
+
     def graphs_of(numbers: Sequence[int], draw: int) -> Sequence[BatchGraph]:
-        return batch_graphs(activations_of(numbers, draw), pathway, options.graph, target)
+        known = last.get(tuple(numbers))
+        last.clear()  # not held while others are made
+        made = known or batch_graphs(activations_of(numbers, draw), pathway, options.graph, target)
+        if frozen:
+            last[tuple(numbers)] = made
+        return made
 
     run = CollectionRun(images, count, options, graphs_of, seed=seed, device=target)
     kept = None if checkpoint is None else Checkpoint(Path(checkpoint), every=whole_number("save_every", save_every, 1))
