@@ -1,0 +1,360 @@
+"""Whole collections: do labels mean the same in every image, how long does it take, and how much memory?
+
+    python benchmarks/collection.py quality --work FOLDER [--images 200] [--gradient] [--json result.json]
+    python benchmarks/collection.py growth [--counts 100 300 1000] [--json result.json]
+
+Quality: generated scenes of 128² in which classes recur (``training/scenes.py``), on which no model was trained. As
+many clusters as there are classes; clusters and classes are matched once for the whole collection (Hungarian), mIoU over
+classes, on cells of 4 pixels. Beside the streaming method, with the same k-means and tokens:
+
+- gradient: the paper's, 200 epochs, timesteps frozen; by k-means as all others, and by its largest column;
+- image by image: every image clustered on its own, its clusters numbered by size; and the same with every image's
+  clusters matched by itself with the truth, which nobody could do: what identity across images costs;
+- raw features: k-means on the very features whose affinity is solved, without eigenvectors.
+
+Held out: a quarter of the images, embedded by the projection of the others, against being included. Intervals: paired
+bootstrap over images, the matching kept. Growth: a child process for each number of images; its peak memory and time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+
+from environment import describe_environment  # noqa: E402
+
+import napari_what_where as ww  # noqa: E402
+from napari_what_where.collection.answer import CollectionAnalysis  # noqa: E402
+from napari_what_where.segments.clusters import kmeans  # noqa: E402
+from napari_what_where.segments.shared import SAMPLE, shared_coordinates  # noqa: E402
+
+CELL, SIDE, COUNT = 4, 128, 24
+GRID = SIDE // CELL
+BACKBONES: dict[str, dict[str, Any]] = {
+    "filters": {"backbone": "filters"},
+    "built-in": {"backbone": "built-in", "backbone_options": {"resolution": SIDE}},
+    "built-in, network alone": {"backbone": "built-in", "backbone_options": {"resolution": SIDE, "filters": False}},
+}
+"""The gradient method is run on the last: its cost grows with the square of the tokens, of which filters have most."""
+Points = list[np.ndarray]
+"""Of each image (cells, coordinates)."""
+
+
+def truth_of(scenes: Sequence[Any]) -> np.ndarray:
+    """The commonest class in each cell, numbered from 0: (images, cells)."""
+    cells = [
+        scene.class_map.reshape(GRID, CELL, GRID, CELL).swapaxes(1, 2).reshape(GRID**2, CELL**2) for scene in scenes
+    ]
+    commonest = np.array([[np.bincount(cell).argmax() for cell in image] for image in cells])
+    return np.unique(commonest, return_inverse=True)[1].reshape(commonest.shape)
+
+
+def on_cells(points: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """(tokens, coordinates) of a grid that divides the cells evenly, or that they do, as (cells, coordinates)."""
+    planes = points.reshape(*grid, -1)
+    if grid[0] <= GRID:
+        planes = planes.repeat(GRID // grid[0], axis=0).repeat(GRID // grid[1], axis=1)
+    return planes.reshape(GRID**2, -1)
+
+
+def cluster(points: Points, count: int) -> np.ndarray:
+    """k-means on evenly spaced cells of every image, then every cell's nearest centre: (images, cells)."""
+    each = max(1, SAMPLE // len(points))
+    chosen = np.unique(np.linspace(0, GRID**2 - 1, min(each, GRID**2)).round().astype(int))
+    sample = np.concatenate([image[chosen] for image in points])
+    found = kmeans(sample, count)
+    centres = np.stack([sample[found == number].mean(axis=0) for number in range(found.max() + 1)])
+    norms = (centres**2).sum(axis=1)
+    return np.stack([(norms - 2 * image @ centres.T).argmin(axis=1) for image in points])
+
+
+def confusion(labels: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """(images, clusters, classes) cells."""
+    shape = labels.max() + 1, truth.max() + 1
+    flat = labels * shape[1] + truth
+    return np.stack([np.bincount(image, minlength=shape[0] * shape[1]).reshape(shape) for image in flat])
+
+
+def matched(table: np.ndarray) -> np.ndarray:
+    """Of each class the cluster that it is matched with over all images, -1 for none."""
+    from scipy.optimize import linear_sum_assignment
+
+    rows, columns = linear_sum_assignment(-_iou(table.sum(axis=0)))
+    answer = np.full(table.shape[2], -1)
+    answer[columns] = rows
+    return answer
+
+
+def _iou(table: np.ndarray) -> np.ndarray:
+    union = table.sum(axis=1, keepdims=True) + table.sum(axis=0) - table
+    return table / np.maximum(union, 1)
+
+
+def miou(table: np.ndarray, partner: np.ndarray) -> float:
+    """Mean IoU over the classes that occur, of a (images, clusters, classes) table."""
+    total = table.sum(axis=0)
+    occurs, iou = total.sum(axis=0) > 0, _iou(total)
+    values = np.where(partner >= 0, iou[partner, np.arange(len(partner))], 0.0)
+    return float(values[occurs].mean())
+
+
+def sampled(tables: dict[str, np.ndarray], draws: int = 1000) -> dict[str, np.ndarray]:
+    """The mIoU of every method for the same bootstrap samples of images: (draws,) each, the first of all images."""
+    rng = np.random.default_rng(0)
+    count = len(next(iter(tables.values())))
+    picks = [np.arange(count), *(rng.integers(count, size=count) for _ in range(draws))]
+    return {name: np.array([miou(table[pick], matched(table)) for pick in picks]) for name, table in tables.items()}
+
+
+def interval(values: np.ndarray) -> dict[str, float]:
+    """Of all images, and the 95 % interval of the samples."""
+    low, high = np.percentile(values[1:], [2.5, 97.5])
+    return {"mean": float(values[0]), "low": float(low), "high": float(high)}
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    """What it gives, and the CPU seconds of all threads: on a machine that others use, too, that is what counts."""
+    before = time.process_time()
+    return work(), time.process_time() - before
+
+
+def coordinates(found: CollectionAnalysis) -> Points:
+    """Of every image, where its cells lie in the embedding."""
+    return [on_cells(shared_coordinates(each), each.grid) for each in found.embeddings]
+
+
+def features(found: CollectionAnalysis, images: Sequence[np.ndarray]) -> Points:
+    """The features whose affinity was solved."""
+    from napari_what_where.embedding.collection.statistics import image_features
+
+    projector = found.projector
+    points = []
+    for image in images:
+        columns, _, grid = image_features(
+            projector.backbone.extract(image, scale=projector.scale), projector.projection.maps
+        )
+        points.append(on_cells(columns.numpy() * len(columns) ** 0.5, grid))
+    return points
+
+
+def quality(images: int, work: Path, *, gradient: bool, worlds: Sequence[str]) -> dict[str, Any]:
+    """Every world, backbone and pathway."""
+    record: dict[str, Any] = {"images": images, "results": {}, "less": {}, "held out": {}, "seconds": {}}
+    for world in worlds:
+        from claim import make_collection
+
+        scenes = make_collection(7, images, world).scenes
+        pictures, truth = [scene.image for scene in scenes], truth_of(scenes)
+        for name, options in BACKBONES.items():
+            for pathway in ("what",) if name == "filters" else ("what", "where"):
+                case = f"{world}: {name}, {pathway}"
+                print(case, flush=True)
+                one_case(case, pictures, truth, {**options, "pathway": pathway}, work, record, gradient=gradient)
+    record["classes"] = {world: int(truth.max()) + 1 for world in worlds}
+    return record
+
+
+def one_case(
+    case: str,
+    pictures: list[np.ndarray],
+    truth: np.ndarray,
+    options: dict[str, Any],
+    work: Path,
+    record: dict[str, Any],
+    *,
+    gradient: bool,
+) -> None:
+    """All methods on one collection with one backbone and pathway; into the record."""
+    classes = int(truth.max()) + 1
+    shared = {**options, "count": COUNT, "clusters": classes, "device": "cpu"}
+    found, seconds = timed(lambda: ww.analyze_collection(pictures, **shared))
+    record["seconds"][f"{case}, streaming"] = seconds
+    labels = {
+        "streaming": cluster(coordinates(found), classes),
+        "raw features": cluster(features(found, pictures), classes),
+    }
+    labels["streaming, pixels"] = np.stack([pixels_to_cells(each) for each in found.labels]) - 1
+    alone = np.stack([by_size(image_alone(image, shared, classes)) for image in pictures])
+    labels["image by image"] = alone
+    if gradient and "network alone" in case:
+        slow, record["seconds"][f"{case}, gradient"] = by_gradient(pictures, shared, work / re.sub(r"\W+", "-", case))
+        labels["gradient"] = cluster(coordinates(slow), classes)
+        labels["gradient, largest column"] = cluster_of_column(slow)
+    tables = {name: confusion(each, truth) for name, each in labels.items()}
+    draws = sampled(tables)
+    record["results"][case] = {name: interval(values) for name, values in draws.items()}
+    record["results"][case]["image by image, each matched"] = {"mean": matched_alone(tables["image by image"])}
+    record["less"][case] = {
+        name: interval(draws["streaming"] - values) for name, values in draws.items() if name != "streaming"
+    }
+    record["held out"][case] = held_out(pictures, truth, shared, tables["streaming"])
+    for name, values in record["results"][case].items():
+        print(f"    {name:<32}{values['mean']:.3f}", flush=True)
+    print("    held out less included", record["held out"][case], flush=True)
+
+
+def by_gradient(pictures: list[np.ndarray], shared: dict[str, Any], place: Path) -> tuple[CollectionAnalysis, float]:
+    """The paper's method, gone on from where it was stopped; CPU seconds of all runs together."""
+    place.mkdir(parents=True, exist_ok=True)
+    clock, before = place / "seconds.json", time.process_time()
+    earlier = json.loads(clock.read_text()) if clock.exists() else 0.0
+    frozen = {"redraw": False}
+    try:
+        found = ww.analyze_collection(pictures, **shared, method="gradient", method_options=frozen, folder=place)
+    finally:
+        clock.write_text(json.dumps(earlier + time.process_time() - before))
+    return found, json.loads(clock.read_text())
+
+
+def cluster_of_column(found: CollectionAnalysis) -> np.ndarray:
+    """Of each cell the vector that is largest in magnitude: (images, cells)."""
+    return np.stack([np.abs(each.vectors).reshape(found.count, -1).argmax(axis=0) for each in found.embeddings])
+
+
+def pixels_to_cells(labels: np.ndarray) -> np.ndarray:
+    cells = labels.reshape(GRID, CELL, GRID, CELL).swapaxes(1, 2).reshape(GRID**2, CELL**2)
+    return np.array([np.bincount(cell).argmax() for cell in cells])
+
+
+def image_alone(image: np.ndarray, shared: dict[str, Any], classes: int) -> np.ndarray:
+    """The clusters of one image without the others."""
+    return cluster(coordinates(ww.analyze_collection([image], **{**shared, "clusters": 1})), classes)[0]
+
+
+def by_size(labels: np.ndarray) -> np.ndarray:
+    """Numbered by falling size."""
+    rank = np.argsort(np.argsort(-np.bincount(labels), kind="stable"), kind="stable")
+    return rank[labels]
+
+
+def matched_alone(table: np.ndarray) -> float:
+    """The mIoU when every image's clusters are matched with the truth by themselves."""
+    again = np.zeros((1, table.shape[2] + 1, table.shape[2]))
+    for image in table:
+        partner = matched(image[None])
+        for number, cells in enumerate(image):
+            mine = np.flatnonzero(partner == number)
+            again[0, mine[0] if len(mine) else -1] += cells
+    return miou(again, np.arange(table.shape[2]))
+
+
+def held_out(
+    pictures: list[np.ndarray], truth: np.ndarray, shared: dict[str, Any], included: np.ndarray
+) -> dict[str, float]:
+    """The mIoU on a quarter of the images by the projection of the others, less that of being included."""
+    out = np.arange(len(pictures)) % 4 == 3
+    known = [each for each, other in zip(pictures, out, strict=True) if not other]
+    found = ww.analyze_collection(known, **shared)
+    points = coordinates(found)
+    points += [
+        on_cells(shared_coordinates(each), each.grid)
+        for each in (found.projector.embedding(pictures[number]) for number in np.flatnonzero(out))
+    ]
+    # The clusters are those of the known images alone.
+    labels = clusters_of_known(points, len(known), int(truth.max()) + 1)
+    order = np.concatenate([np.flatnonzero(~out), np.flatnonzero(out)])
+    table = confusion(labels, truth[order])
+    without, with_them = table[len(known) :], included[out]
+    draws = sampled_pair(without, matched(table[: len(known)]), with_them, matched(included))
+    return interval(draws)
+
+
+def clusters_of_known(points: Points, known: int, count: int) -> np.ndarray:
+    sample_labels = cluster(points[:known], count)
+    flat, labels = np.concatenate(points[:known]), sample_labels.ravel()
+    centres = np.stack([flat[labels == number].mean(axis=0) for number in range(labels.max() + 1)])
+    norms = (centres**2).sum(axis=1)
+    others = [(norms - 2 * image @ centres.T).argmin(axis=1) for image in points[known:]]
+    return np.concatenate([sample_labels, np.stack(others)])
+
+
+def sampled_pair(a: np.ndarray, partner_a: np.ndarray, b: np.ndarray, partner_b: np.ndarray) -> np.ndarray:
+    """Differences of mIoU for all images and for bootstrap samples of them."""
+    rng = np.random.default_rng(0)
+    picks = [np.arange(len(a)), *(rng.integers(len(a), size=len(a)) for _ in range(1000))]
+    return np.array([miou(a[pick], partner_a) - miou(b[pick], partner_b) for pick in picks])
+
+
+def growth(counts: Sequence[int]) -> dict[str, Any]:
+    """Peak memory and time by number of images, each in a process of its own."""
+    rows = []
+    for name in ("filters", "built-in, network alone"):
+        for count in counts:
+            answer = subprocess.run(
+                [sys.executable, __file__, "one", name, str(count)], check=True, capture_output=True, text=True
+            )
+            rows.append({"backbone": name, "images": count, **json.loads(answer.stdout.splitlines()[-1])})
+            print(rows[-1], flush=True)
+    return {"rows": rows}
+
+
+class Noisy:
+    """Any number of images, made when they are asked for."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, number: int) -> np.ndarray:
+        rng = np.random.default_rng(number)
+        coarse = rng.integers(0, 255, (8, 8, 3)).repeat(16, axis=0).repeat(16, axis=1)
+        return np.clip(coarse + rng.normal(0, 10, coarse.shape), 0, 255).astype(np.uint8)
+
+
+def one(name: str, count: int) -> None:
+    """A run to be measured from outside: after one of few images, so that what is loaded once is there."""
+    options = {**BACKBONES[name], "device": "cpu"}
+    ww.analyze_collection(Noisy(8), **options)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started, cpu = time.perf_counter(), time.process_time()
+    ww.analyze_collection(Noisy(count), **options)
+    spent, used = time.perf_counter() - started, time.process_time() - cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps({"seconds": spent, "cpu_seconds": used, "peak_mb": peak / 1024, "before_mb": before / 1024}))
+
+
+def main() -> None:
+    """Parse the command line, run, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    what = parser.add_subparsers(dest="what", required=True)
+    first = what.add_parser("quality")
+    first.add_argument("--images", type=int, default=200)
+    first.add_argument("--worlds", nargs="+", default=["leaves", "landscape"])
+    first.add_argument("--work", type=Path, required=True, help="where a gradient run is kept, to be gone on from")
+    first.add_argument("--gradient", action="store_true")
+    second = what.add_parser("growth")
+    second.add_argument("--counts", type=int, nargs="+", default=[100, 300, 1000])
+    for each in (first, second):
+        each.add_argument("--json", type=Path)
+    third = what.add_parser("one")
+    third.add_argument("name")
+    third.add_argument("count", type=int)
+    options = parser.parse_args()
+    if options.what == "one":
+        one(options.name, options.count)
+        return
+    record = (
+        quality(options.images, options.work, gradient=options.gradient, worlds=options.worlds)
+        if options.what == "quality"
+        else growth(options.counts)
+    )
+    if options.json:
+        options.json.write_text(json.dumps({**record, "environment": describe_environment()}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
