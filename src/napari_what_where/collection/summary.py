@@ -86,7 +86,7 @@ def _facts(record: Mapping[str, Any], images: int) -> list[tuple[str, str]]:
         ("Eigenvectors", f"{len(record['eigenvalues'])}"),
         ("Clusters", f"{record['clusters']}, {'chosen automatically' if asked == 'auto' else 'as asked for'}"),
         ("Edges", "clusters follow the edges and colours of each image" if options["follow_edges"] else "not followed"),
-        ("Computed on", str(options["device"])),
+        ("Computed on", "the processor (CPU)" if options["device"] == "cpu" else str(options["device"])),
         ("Seed", str(options["seed"])),
         ("Versions", ", ".join(f"{name} {number}" for name, number in record["versions"].items())),
     ]

@@ -13,26 +13,28 @@ import numpy as np
 from napari_what_where.collection.report.types import LayerEnergy
 
 _WIDTH, _HEIGHT = 640, 220
+_TOWERING = 2
 _NAME = 40
 """Letters of a network layer's name that there is room for."""
 
 
 def eigenvalue_chart(values: Sequence[float] | np.ndarray) -> str:
-    """A bar for each eigenvalue, from the first on."""
+    """A bar for each eigenvalue, from the first on; a first one that towers over the others is cut off, and says so."""
     numbers = np.asarray(values, np.float64)
-    top, bottom = max(0.0, float(numbers.max())), min(0.0, float(numbers.min()))
+    cut = len(numbers) > 1 and numbers[0] > _TOWERING * max(numbers[1], 0) > 0
+    top, bottom = max(0.0, float(numbers[1] * 1.3 if cut else numbers.max())), min(0.0, float(numbers.min()))
     span = (top - bottom) or 1.0
-    left, height = 44, _HEIGHT - 40
+    left, height = 44, _HEIGHT - 52
     step = (_WIDTH - left - 4) / len(numbers)
     parts = []
     for mark in np.linspace(bottom, top, 3):
-        y = _place(8 + height * (top - mark) / span)
+        y = _place(20 + height * (top - mark) / span)
         parts.append(f'<line class="rule" x1="{left}" x2="{_WIDTH}" y1="{y}" y2="{y}"/>')
-        parts.append(f'<text x="{left - 6}" y="{y}" dy="4" text-anchor="end">{mark:.2f}</text>')
+        parts.append(f'<text x="{left - 6}" y="{y}" dy="4" text-anchor="end">{mark:.2g}</text>')
     every = max(1, len(numbers) // 16)
     for index, value in enumerate(numbers):
-        x, low, high = left + index * step + step * 0.15, min(value, 0.0), max(value, 0.0)
-        y, tall = 8 + height * (top - high) / span, max(1.0, height * (high - low) / span)
+        x, low, high = left + index * step + step * 0.15, min(value, 0.0), min(max(value, 0.0), top)
+        y, tall = 20 + height * (top - high) / span, max(1.0, height * (high - low) / span)
         parts.append(
             f'<rect class="bar" x="{_place(x)}" y="{_place(y)}" width="{_place(step * 0.7)}" height="{_place(tall)}">'
             f"<title>eigenvector {index + 1}: {value:.4f}</title></rect>"
@@ -40,8 +42,19 @@ def eigenvalue_chart(values: Sequence[float] | np.ndarray) -> str:
         if index % every == 0:
             middle = _place(left + (index + 0.5) * step)
             parts.append(f'<text x="{middle}" y="{_HEIGHT - 14}" text-anchor="middle">{index + 1}</text>')
+    if cut:
+        parts.append(_cut_off(left + step * 0.15, step * 0.7, numbers[0]))
     summary = f"Bars of {len(numbers)} eigenvalues, from {numbers[0]:.3f} down to {numbers[-1]:.3f}."
     return _svg(_WIDTH, _HEIGHT, summary, parts)
+
+
+def _cut_off(x: float, width: float, value: float) -> str:
+    """A gap across the top of a bar that is taller than there is room for, and how tall it is."""
+    right, middle = _place(x + width + 2), _place(x + width / 2)
+    return (
+        f'<line class="gap" x1="{_place(x - 2)}" x2="{right}" y1="36" y2="30"/>'
+        f'<text x="{middle}" y="14" text-anchor="middle">{value:.2f}</text>'
+    )
 
 
 def energy_chart(layers: Sequence[LayerEnergy]) -> str:

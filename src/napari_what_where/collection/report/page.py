@@ -57,7 +57,7 @@ def page(
     yield (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(report.title)}: what is the same across {_count(len(rows), 'image')}</title>\n"
+        f"<title>{escape(_heading(report, len(rows)))}</title>\n"
         f"<style>\n{style}</style>\n</head>\n<body>\n"
     )
     yield from _opening(report, len(rows))
@@ -70,10 +70,10 @@ def page(
 
 
 def _opening(report: Report, images: int) -> Iterator[str]:
-    yield f"<header>\n<h1>{escape(report.title)}: what is the same across {_count(images, 'image')}</h1>\n"
+    yield f"<header>\n<h1>{escape(_heading(report, images))}</h1>\n"
     if images:
         yield (
-            f"<p>{_count(images, 'image')} {'was' if images == 1 else 'were'} divided into the same "
+            f"<p>{_count(images, 'image')} {'was divided into' if images == 1 else 'were divided into the same'} "
             f"{_count(report.clusters, 'cluster')} of things that look alike to the model. "
             "<strong>One number and one colour mean the same thing in every image.</strong> Nobody told the program "
             "what to look for: it is for you to say what each cluster is.</p>\n"
@@ -93,14 +93,19 @@ def _opening(report: Report, images: int) -> Iterator[str]:
         yield f'<aside class="note">{escape(remark)}</aside>\n'
 
 
+def _heading(report: Report, images: int) -> str:
+    what = "what is in" if images == 1 else "what is the same across"
+    return f"{report.title}: {what} {_count(images, 'image')}"
+
+
 def _clusters(
     report: Report, shares: np.ndarray, crops: Sequence[Sequence[Crop]], colours: np.ndarray
 ) -> Iterator[str]:
     yield (
         '<section id="clusters">\n<h2>The clusters</h2>\n'
-        '<p class="look"><b>What to look at:</b> do the regions of one cluster, outlined in yellow, show one kind of '
-        "thing? Then the cluster has a meaning, and you may give it a name. The most typical regions come first, each "
-        "from another image.</p>\n"
+        '<p class="look"><b>What to look at:</b> do the regions of one cluster, outlined while the rest is faded, show '
+        "one kind of thing? Then the cluster has a meaning, and you may give it a name. The most typical regions come "
+        "first, each from another image.</p>\n"
         '<div class="clusters">\n'
     )
     for index, (share, examples) in enumerate(zip(shares.mean(axis=0), crops, strict=True)):
@@ -126,7 +131,7 @@ def _clusters(
 def _images(rows: Sequence[Row], shares: np.ndarray, colours: np.ndarray) -> Iterator[str]:
     yield (
         '<section id="images">\n<h2>Image by image</h2>\n'
-        '<p class="look"><b>What to look at:</b> the middle picture shows the clusters over the image; the same colour '
+        '<p class="look"><b>What to look at:</b> the second picture shows the clusters over the image; the same colour '
         "is the same cluster everywhere. In the small blue and red pictures, the eigenvectors, places of one colour "
         "belong together: what is red in one image is the same kind of thing as what is red in the others. The first "
         "is mostly even: it says how much a place is like all the rest.</p>\n"
@@ -194,7 +199,7 @@ def _figures(report: Report) -> Iterator[str]:
         '<section id="figures">\n<h2>How well the collection is described</h2>\n<h3>Eigenvalues</h3>\n'
         '<p class="look"><b>What to look at:</b> tall bars are differences that matter in the whole collection, low '
         "ones are details. Where the bars drop steeply, few kinds of things explain most; about as many clusters as "
-        "there are tall bars is a good start.</p>\n"
+        "there are tall bars is a good start. The first, what all images share, is always the tallest.</p>\n"
     )
     yield f"<figure>{eigenvalue_chart(report.values)}</figure>\n" if len(report.values) else ""
     if report.layers:
