@@ -4,8 +4,8 @@
     python benchmarks/collection.py growth [--counts 100 300 1000] [--json result.json]
 
 Quality: generated scenes of 128² in which classes recur (``training/scenes.py``), on which no model was trained. As
-many clusters as there are classes; clusters and classes are matched once for the whole collection (Hungarian), mIoU over
-classes, on cells of 4 pixels. Beside the streaming method, with the same k-means and tokens:
+many clusters as there are classes; clusters and classes are matched once for the whole collection (Hungarian), mIoU
+over classes, on cells of 4 pixels. Beside the streaming method, with the same k-means and tokens:
 
 - gradient: the paper's, 200 epochs, timesteps frozen; by k-means as all others, and by its largest column;
 - image by image: every image clustered on its own, its clusters numbered by size; and the same with every image's
