@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -50,6 +50,7 @@ class BatchGraph:
     grids: tuple[Grid, ...]
     similarity: torch.Tensor
     weight: float = 1.0
+    _made: dict[str, torch.Tensor] = field(default_factory=dict, repr=False)
 
     @property
     def side(self) -> float:
@@ -62,8 +63,13 @@ class BatchGraph:
         - "rows": ½(D⁻¹S + SD⁻¹), whose zᵀAz is that of the paper's row-normalised D⁻¹S for every z;
         - "symmetric": D^-½ S D^-½, which has the eigenvalues of D⁻¹S, none above 1.
 
-        Tokens that are related to none have rows of zeros.
+        Tokens that are related to none have rows of zeros. Made once for each normalisation.
         """
+        if normalization not in self._made:
+            self._made[normalization] = self._normalized(normalization)
+        return self._made[normalization]
+
+    def _normalized(self, normalization: str) -> torch.Tensor:
         rows = _rows_of(self.similarity)
         columns, values = self.similarity.col_indices(), self.similarity.values()
         degree = torch.zeros(len(self.similarity), device=values.device).index_add_(0, rows, values)
