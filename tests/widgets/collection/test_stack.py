@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_what_where.widgets.picking import camera_of
 from napari_what_where.widgets.results import METADATA_KEY
 
 
@@ -84,14 +83,17 @@ def test_a_click_shows_where_a_kind_is_most_typical(driver, frames):
         number, (rows, columns) = kind.typical
         assert driver.dock.session.current() == number
         assert labels.selected_label == kind.number
-        row, column = (round(each / 0.5) for each in camera_of(driver.viewer).center[-2:])
-        assert rows.start <= row < rows.stop
-        assert columns.start <= column < columns.stop
+        (corners,) = driver.viewer.layers["most typical"].data
+        np.testing.assert_allclose(corners.min(axis=0), (number, rows.start - 0.5, columns.start - 0.5))
+        np.testing.assert_allclose(corners.max(axis=0), (number, rows.stop - 0.5, columns.stop - 0.5))
+        assert driver.viewer.layers.selection.active is labels
         assert driver.message.startswith(f"Kind {kind.number} is most typical here, in plane {number}")
     driver.panel.only.click()
     assert labels.show_selected_label
     driver.panel.only.click()
     assert not labels.show_selected_label
+    driver.run()
+    assert "most typical" not in driver.names()
 
 
 def test_objects_keep_their_number_while_they_move(driver):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -41,7 +42,9 @@ def describe_kinds(analysis: CollectionAnalysis, names: Sequence[str], report: R
         for number in good:
             report(Progress("kinds", done, 2 * len(good)))
             vectors = analysis.embeddings[number].vectors
-            yield ReportImage(names[number], analysis.labels[number], vectors, lambda n=number: analysis.images[n])
+            yield ReportImage(
+                names[number], analysis.labels[number], vectors, partial(analysis.images.__getitem__, number)
+            )
             done += 1
 
     seen = overview(images(0), analysis.clusters)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_what_where.widgets.collection.kinds import Kind
+from napari_what_where.widgets.collection.marking import Marker
 from napari_what_where.widgets.collection.results import Found, object_spec, one_image
 from napari_what_where.widgets.live import LiveLabels
-from napari_what_where.widgets.picking import camera_of
 from napari_what_where.widgets.results import LayerSpec, arrange, collect
 
 if TYPE_CHECKING:
@@ -35,11 +36,13 @@ class Session:
         self._lazy: Labels | None = None
         self._pictures: dict[str, Layer] = {}
         self._copies: dict[int, Labels] = {}
+        self._marker = Marker(viewer)
 
     # Showing
 
     def show(self, found: Found) -> str:
         """Make it the live one and bring its layers up to date; returns what to tell the user."""
+        self._marker.clear()
         before, state = list(self.viewer.layers), dict(self.__dict__)
         images = [(layer, layer.data, layer.metadata) for layer in (*self._pictures.values(), self._lazy) if layer]
         same = self._same_subject(found)
@@ -73,7 +76,7 @@ class Session:
         assert found is not None
         for number, (spec, kept) in enumerate(zip(found.labels, found.kept, strict=True)):
             live = self._live.setdefault(number, LiveLabels(self.viewer))
-            layer, edited, new = live.show(spec, found.columns, lambda kept=kept: kept)
+            layer, edited, new = live.show(spec, found.columns, partial(_same, kept))
             if new:
                 self._on_written(layer)
             left += [edited] if edited else []
@@ -164,11 +167,9 @@ class Session:
         if layer is None:
             return "The layer of that image is not there any more."
         place = np.zeros(layer.ndim)
-        axes = self._image_axes(layer)
-        place[list(axes)] = [(each.start + each.stop - 1) / 2 for each in (rows, columns)]
         if not self.found.pool.layers:
             place[self._axis(layer)] = number
-        self._look_at(layer, place)
+        self._marker.show(layer, place, self._image_axes(layer), (rows, columns))
         for each in self.labels_layers:
             each.selected_label = kind.number
         layer.visible = True
@@ -180,18 +181,6 @@ class Session:
         """Show of all kinds the chosen one alone, or all of them."""
         for layer in self.labels_layers:
             layer.show_selected_label = only
-
-    def _look_at(self, layer: Labels, place: np.ndarray) -> None:
-        world = np.asarray(layer.data_to_world(place), float)
-        dims, missing = self.viewer.dims, self.viewer.dims.ndim - layer.ndim
-        for axis, value in enumerate(world):
-            if axis + missing not in dims.displayed:
-                dims.set_point(axis + missing, value)
-        shown = [axis - missing for axis in dims.displayed]
-        if all(axis >= 0 for axis in shown):
-            centre = np.zeros(3)
-            centre[-len(shown) :] = world[shown]
-            camera_of(self.viewer).center = tuple(centre)
 
     def _axis(self, layer: Labels) -> int:
         """The axis of the layer that goes from image to image."""
@@ -245,6 +234,12 @@ class Session:
         return f"{said}, in a new layer: {edited!r} has your edits and stays." if edited else f"{said}."
 
     def close(self) -> None:
-        """Stop watching; the layers stay."""
+        """Stop watching; the layers stay, but for the frame."""
+        with suppress(Exception):  # a window that is closing may be half gone
+            self._marker.clear()
         for live in self._live.values():
             live.release()
+
+
+def _same(array: np.ndarray) -> np.ndarray:
+    return array

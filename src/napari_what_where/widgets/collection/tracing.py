@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from napari_what_where.progress import Progress, Report
 
 
-def trace_objects(
-    planes: Sequence[np.ndarray], clusters: int, report: Report
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def trace_objects(planes: np.ndarray, clusters: int, report: Report) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Number the connected parts of every kind, the same where one overlaps with itself on the next plane.
 
     Parameters
     ----------
-    planes : sequence of (rows, columns) int
-        Kinds from 1 on; 0 is none. All of one shape.
+    planes : (planes, rows, columns) int
+        Kinds from 1 on; 0 is none.
     clusters : int
         The highest kind.
     report : function of one Progress
@@ -37,13 +33,12 @@ def trace_objects(
 
     from napari_what_where.segments.linking import link_images
 
-    stack = np.stack([np.asarray(plane) for plane in planes])
-    labels = np.zeros(stack.shape, np.int32)
+    labels = np.zeros(planes.shape, np.int32)
     owners = [0]
     for kind in range(1, clusters + 1):
-        parts = np.zeros(stack.shape, np.int32)
-        for number, plane in enumerate(stack):
-            report(Progress(f"objects of kind {kind}", number, len(stack)))
+        parts = np.zeros(planes.shape, np.int32)
+        for number, plane in enumerate(planes):
+            report(Progress(f"objects of kind {kind}", number, len(planes)))
             parts[number] = label(plane == kind, connectivity=1)
         report(Progress(f"objects of kind {kind}", 0, 0))
         linked = link_images(parts)
