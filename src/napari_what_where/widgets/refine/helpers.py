@@ -79,7 +79,8 @@ class Preview:
         """Show (rows, columns) labels."""
         layer = self.prepare(plane)
         layer.data[...] = plane.block(labels)
-        layer.refresh(extent=False, highlight=False)
+        # A new thumbnail would have napari paint its list of layers anew.
+        layer.refresh(extent=False, highlight=False, thumbnail=False)
         self.shown = True
         if self._whole and plane.layer.visible:
             plane.layer.visible, self._hidden = False, plane.layer
@@ -90,7 +91,7 @@ class Preview:
             self._hidden.visible = True
         if self.shown and self.layer is not None and self.layer in self._viewer.layers:
             self.layer.data[...] = 0
-            self.layer.refresh(extent=False, highlight=False)
+            self.layer.refresh(extent=False, highlight=False, thumbnail=False)
         self._hidden, self.shown = None, False
 
     def remove(self) -> None:

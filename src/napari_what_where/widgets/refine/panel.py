@@ -242,7 +242,9 @@ class Panel:
     def say(self, text: str, *, problem: bool = False) -> None:
         """One sentence to the user."""
         self.message.setText(text)
-        self.message.setStyleSheet("color: #e07b53;" if problem else "")
+        style = "color: #e07b53;" if problem else ""
+        if style != self.message.styleSheet():  # setting it, even to the same, has all laid out and painted anew
+            self.message.setStyleSheet(style)
 
 
 def _shortcut_list() -> QCollapsible:

@@ -177,11 +177,15 @@ class Scribble(Tool):
         locked, background = dock.locks.of(plane.layer), self.background
 
         def work(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            # An object may have been given the number of background since: here it is one that nothing has.
-            ground = max(int(labels.max(initial=0)), int(drawn.max()), 0, *locked) + 1
-            strokes = np.where(drawn == background, ground, drawn)
+            strokes, on_ground = drawn, drawn == background
+            if ground := int(on_ground.any()):
+                # An object may have been given the number of background since: here it is one that nothing has.
+                ground = max(int(labels.max(initial=0)), int(drawn.max()), 0, *locked) + 1
+                strokes = np.where(on_ground, ground, drawn)
             found = np.asarray(known.propagator.labels(strokes, current=labels, locked=locked))
-            return labels, np.where(found == ground, 0, found)
+            if ground:
+                found[found == ground] = 0
+            return labels, found
 
         dock.steps.compute(plane, work, lambda both: self._show(drawn, *both), always_in_thread=True, key=self)
 
