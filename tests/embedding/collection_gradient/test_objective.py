@@ -159,7 +159,7 @@ class TestExact:
     @pytest.mark.parametrize("small", [True, False])
     def test_its_values_are_those_of_the_dense_twin(self, name, normalization, side, small, monkeypatch):
         if not small:
-            monkeypatch.setattr("napari_what_where.embedding.collection_gradient.exact.DENSE_TOKENS", 0)
+            monkeypatch.setattr("napari_what_where.embedding.exact.DENSE_TOKENS", 0)
         images, graphs = made(name)
         weights, layers = layer_weights(graphs, "inverse"), list(zip(*images, strict=True))
         matrix = twins.joint(layers, ["value"] * len(layers), weights, side=side, normalization=normalization, **NEAR)
@@ -174,6 +174,15 @@ class TestExact:
         images = twins.collection([[(2, 2), (1, 1)]] * 2)
         graphs = batch_graphs(images, "what", GraphOptions(**NEAR), CPU)
         assert exact_batch(graphs, [0.5, 0.5], 20, side=4).vectors.shape == (32, 20)
+
+    def test_where_values_fall_below_zero_the_tables_own_zeros_come_first(self):
+        images = twins.collection([[(2, 2), (1, 1)]] * 2)
+        graphs = batch_graphs(images, "what", GraphOptions(**NEAR), CPU)
+        matrix = twins.joint(
+            list(zip(*images, strict=True)), ["value"] * 2, [0.5, 0.5], side=4, normalization="rows", **NEAR
+        )
+        found = exact_batch(graphs, [0.5, 0.5], 8, side=4)
+        np.testing.assert_allclose(found.values, np.linalg.eigvalsh(matrix)[::-1][:8], atol=1e-5)
 
     @settings(max_examples=10)
     @given(seed=st.integers(0, 99), count=st.integers(1, 6))
