@@ -96,23 +96,37 @@ def test_a_click_shows_where_a_kind_is_most_typical(driver, frames):
     assert "most typical" not in driver.names()
 
 
-def test_objects_keep_their_number_while_they_move(driver):
+def test_regions_keep_their_number_while_they_move(driver):
     rng = np.random.default_rng(0)
     frames = rng.integers(20, 40, (4, 30, 40)).astype(np.uint8)
     for number, frame in enumerate(frames):
         frame[4:14, 3 + number : 13 + number] += 180
         frame[17:27, 25 - number : 35 - number] += 180
-    driver.viewer.add_image(frames, name="two")
+    frames = frames.astype(np.float32)
+    frames[2, 0, 0] = np.nan
+    driver.viewer.add_image(frames, name="two", contrast_limits=(0, 255))
     driver.run()
-    driver.panel.objects.click()
+    driver.panel.regions.setValue(3)
+    driver.panel.trace.click()
     driver.wait()
-    objects = driver.layer("objects")
+    regions = driver.layer("regions")
+    assert (regions.data[2] == 0).all()
     for row, first, step in ((9, 8, 1), (22, 30, -1)):
-        track = {int(objects.data[number, row, first + step * number]) for number in range(4)}
-        assert len(track) == 1
-    assert objects.data[0, 9, 8] != objects.data[0, 22, 30]
-    assert {"kind", "planes", "area"} <= set(objects.features)
-    assert "of them on every plane" in driver.message
+        assert len({int(regions.data[number, row, first + step * number]) for number in (0, 1, 3)}) == 1
+    assert regions.data[0, 9, 8] != regions.data[0, 22, 30]
+    rows = regions.features.set_index("index")
+    assert rows.loc[regions.data[0, 9, 8], "kind"] == rows.loc[regions.data[0, 22, 30], "kind"]
+    assert rows.loc[regions.data[0, 9, 8], "plane_max"] == 3
+    assert "3 of them on every plane" in driver.message
+    assert not driver.layer("kinds").visible
+
+    regions.data_setitem((np.array([0]), np.array([1]), np.array([1])), 9)
+    painted = regions.data.copy()
+    driver.panel.regions.setValue(5)
+    driver.panel.trace.click()
+    driver.wait()
+    assert "has your edits and stays" in driver.message
+    np.testing.assert_array_equal(regions.data, painted)
 
 
 def test_channels_of_a_stack_are_channels_of_its_images(driver, frames):

@@ -28,7 +28,7 @@ from napari_what_where.widgets.collection.pool import (
 )
 from napari_what_where.widgets.collection.results import applied, prepare
 from napari_what_where.widgets.collection.session import Session
-from napari_what_where.widgets.collection.tracing import trace_objects
+from napari_what_where.widgets.collection.tracing import Traces, trace
 from napari_what_where.widgets.collection.watching import Watch
 from napari_what_where.widgets.models import Models
 from napari_what_where.widgets.refine.saving import Saving
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_what_where.collection.answer import CollectionAnalysis
+    from napari_what_where.widgets.collection.results import Found
 
 _POLL_MS = 50
 STILL_RUNNING = "Still running; press Cancel first."
@@ -64,6 +65,7 @@ class CollectionDock(QWidget):
         self.projection: CollectionAnalysis | None = None
         """What Apply applies: of the last run, or loaded."""
         self.projection_of = ""
+        self._traces: tuple[Found, Traces] | None = None
         self.details = ""
         self._on_cancel: Callable[[], str] = str
         self._timer = QTimer(self)
@@ -82,7 +84,7 @@ class CollectionDock(QWidget):
         panel.table.itemSelectionChanged.connect(self._show_kind)
         panel.only.toggled.connect(self.session.show_only_selected)
         panel.edit.clicked.connect(self._edit)
-        panel.objects.clicked.connect(self.trace)
+        panel.trace.clicked.connect(self.trace)
         panel.apply.clicked.connect(self.apply)
         panel.save.clicked.connect(self._ask_save)
         panel.load.clicked.connect(self._ask_load)
@@ -273,16 +275,23 @@ class CollectionDock(QWidget):
         self.say(self.session.edit_current())
 
     def trace(self) -> None:
-        """Number the objects of a stack, the same from frame to frame."""
-        planes, found = self.session.planes(), self.session.found
-        if self.task is not None or planes is None or found is None:
+        """Cut every plane of a stack in regions that keep their number from frame to frame."""
+        found, count = self.session.found, int(self.panel.regions.value())
+        if self.task is not None or found is None or found.pool.stack is None:
             self.say(STILL_RUNNING if self.task is not None else NOTHING_YET)
             return
-        self.begin(
-            lambda report: trace_objects(planes, int(planes.max(initial=0)), report),
-            lambda answer: self.say(self.session.show_objects(*answer)),
-            what="Tracing objects",
-        )
+        known = self._traces[1] if self._traces is not None and self._traces[0] is found else None
+
+        def work(report: Report) -> Any:
+            traces = known or trace(found.analysis, report)
+            return traces, *traces.cut(count)
+
+        def finish(answer: Any) -> None:
+            traces, labels, table = answer
+            self._traces = found, traces
+            self.say(self.session.show_regions(labels, table))
+
+        self.begin(work, finish, what="Tracing")
 
     # Other images
 

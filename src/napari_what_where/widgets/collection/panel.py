@@ -69,7 +69,8 @@ class Panel:
         layout.addWidget(self.copy_details)
         for each in (self.table, self.failures):
             layout.addWidget(each)
-        layout.addWidget(_row(self.only, self.objects, stretch=0))
+        layout.addWidget(self.only)
+        layout.addWidget(_row(self.regions, self.trace, stretch=0))
         layout.addWidget(_row(self.current, self.edit, stretch=0))
         use = QFormLayout()
         use.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
@@ -142,10 +143,16 @@ class Panel:
         self.failures.setStyleSheet("font-size: 10px; color: #e07b53;")
         self.failures.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.only = QCheckBox("show the chosen kind only")
-        self.objects = QPushButton("Trace objects")
-        self.objects.setToolTip(
-            "Number the connected parts of every kind: same object, same number from frame to frame, where it overlaps "
-            "with itself"
+        self.regions = QSpinBox()
+        self.regions.setRange(2, 1000)
+        self.regions.setValue(60)
+        self.regions.setSuffix(" regions a plane")
+        self.regions.setKeyboardTracking(False)
+        self.regions.setToolTip("More, smaller ones, or fewer, larger ones; with another number press Trace again")
+        self.trace = QPushButton("Trace over planes")
+        self.trace.setToolTip(
+            "Cut every plane in connected regions, each with its kind and a number of its own: same thing, same number "
+            "from frame to frame, where it overlaps with itself. The first time takes about a second a plane"
         )
         self.current = QLabel()
         self.current.setMinimumWidth(1)  # a long name must not make the dock wide
@@ -192,14 +199,15 @@ class Panel:
         self.cancel.setEnabled(busy)
         self.progress.setVisible(busy)
         self.progress.setRange(0, 0)
-        for control in (self.objects, self.apply, self.save, self.load):
+        for control in (self.trace, self.apply, self.save, self.load):
             control.setEnabled(not busy)
 
     def set_ready(self, kind: str | None, *, projection: bool, editable: bool = False) -> None:
         """What there is to do: with a "stack", "layers" or a "folder" that was analysed, or with none."""
         for control in (self.table, self.only):
             control.setVisible(kind is not None)
-        self.objects.setVisible(kind == "stack" and editable)
+        for control in (self.regions, self.trace):
+            control.setVisible(kind == "stack" and editable)
         browsed = kind is not None and kind != "layers"
         self.current.setVisible(browsed)
         self.edit.setVisible(browsed and not editable)

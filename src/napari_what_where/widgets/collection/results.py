@@ -238,12 +238,13 @@ def applied(
     )
 
 
-def object_spec(found: Found, labels: np.ndarray, features: dict[str, np.ndarray]) -> LayerSpec:
-    """Objects of a stack, (planes, rows, columns), each with one number wherever it is."""
+def regions_spec(found: Found, labels: np.ndarray) -> LayerSpec:
+    """Regions of a stack, (planes, rows, columns), each with one number wherever it is; in an array of their own."""
     source = found.pool.stack
     assert source is not None
-    name = _name(found.pool, found.analysis, "objects")
-    return _labels_spec(source, arrange(labels, source), source.shape, name, found.analysis, what="objects")
+    name = _name(found.pool, found.analysis, "regions")
+    data = np.array(arrange(labels, source))
+    return _labels_spec(source, data, source.shape, name, found.analysis, what="regions")
 
 
 def _labels_spec(

@@ -11,13 +11,15 @@ import numpy as np
 
 from napari_what_where.widgets.collection.kinds import Kind
 from napari_what_where.widgets.collection.marking import Marker
-from napari_what_where.widgets.collection.results import Found, object_spec, one_image
+from napari_what_where.widgets.collection.results import Found, one_image, regions_spec
 from napari_what_where.widgets.live import LiveLabels
-from napari_what_where.widgets.results import LayerSpec, arrange, collect
+from napari_what_where.widgets.results import LayerSpec, arrange
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Layer
     from napari.viewer import Viewer
+
+REGIONS = "regions"
 
 
 class Session:
@@ -136,7 +138,7 @@ class Session:
     @property
     def labels_layers(self) -> list[Labels]:
         """The layers with kinds that are there, in the order of the images."""
-        found = [self._lazy] if self._lazy else [live.layer for key, live in self._live.items() if key != "objects"]
+        found = [self._lazy] if self._lazy else [live.layer for key, live in self._live.items() if key != REGIONS]
         return [layer for layer in found if layer is not None and layer in self.viewer.layers]
 
     def layer_of(self, number: int) -> Labels | None:
@@ -211,26 +213,23 @@ class Session:
         self.viewer.layers.selection.active = copy
         return f"{copy.name!r} can be edited with napari’s tools, or in the Refine dock."
 
-    def planes(self) -> np.ndarray | None:
-        """The labels of a stack as they are now, edits included: (planes, rows, columns)."""
-        layer, found = next(iter(self.labels_layers), None), self.found
-        if layer is None or found is None or found.pool.stack is None or found.lazy:
-            return None
-        return np.array(collect(layer.data, found.pool.stack))
-
-    def show_objects(self, labels: np.ndarray, table: dict[str, np.ndarray]) -> str:
-        """Show objects of a stack in their layer; returns what to tell the user."""
+    def show_regions(self, labels: np.ndarray, table: dict[str, np.ndarray]) -> str:
+        """Show traced regions of a stack, (planes, rows, columns), in their layer; returns what to tell the user."""
         found = self.found
         assert found is not None
         source = found.pool.stack
         assert source is not None
-        spec = object_spec(found, labels, table)
-        live = self._live.setdefault("objects", LiveLabels(self.viewer))
+        spec = regions_spec(found, labels)
+        live = self._live.setdefault(REGIONS, LiveLabels(self.viewer))
         layer, edited, new = live.show(spec, table, lambda: arrange(labels, source))
         if new:
             self._on_written(layer)
-        count, lasting = len(table["index"]), int((table["planes"] == len(labels)).sum())
-        said = f"{count} objects, {lasting} of them on every plane"
+        for other in self.labels_layers:
+            other.visible = False
+        layer.visible = True
+        there = len(found.analysis) - len(found.failures)
+        count, lasting = len(table["index"]), int((table.get("planes", np.ones(0)) == there).sum())
+        said = f"{count} regions, {lasting} of them on every plane"
         return f"{said}, in a new layer: {edited!r} has your edits and stays." if edited else f"{said}."
 
     def close(self) -> None:
