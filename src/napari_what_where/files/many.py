@@ -22,11 +22,15 @@ JOINED = "all_labels"
 
 @dataclass(frozen=True, eq=False)
 class Export:
-    """One label image on its way to files: ``stem`` of their names, and how it was made, if that is known."""
+    """One label image on its way to files: ``stem`` of their names, and how it was made, if that is known.
+
+    ``image_path``: of the file that its image is from, if it is from one.
+    """
 
     stem: str
     given: LabelImage
     record: Mapping[str, Any] | None = None
+    image_path: Path | None = None
 
 
 def file_stem(name: str) -> str:
@@ -69,7 +73,8 @@ def export_all(
 ) -> list[Path]:
     """Write every image in every format, STEM.json beside those whose making is known: all, or none; the paths.
 
-    In COCO's formats several images are joined in one more file. ``ValueError`` for what a format cannot hold.
+    In COCO's formats several images are joined in one more file; labels of one file are of one image there, those of
+    files of one name in different folders are not. ``ValueError`` for what a format cannot hold.
     """
     stems = [export.stem for export in exports]
     paths = planned_files(folder, stems, formats, [export.stem for export in exports if export.record is not None])
@@ -90,8 +95,15 @@ def export_all(
                 write_provenance(next(todo), {**export.record, **written})
         for name in formats:
             if _joins(name, stems):
-                coco.join_files(next(todo), joined[name], name=JOINED)
+                coco.join_files(next(todo), joined[name], name=JOINED, folders=_folders(exports), apart=False)
     return paths
+
+
+def _folders(exports: Sequence[Export]) -> list[str]:
+    """What tells the image of each from others of its name; empty for images from no file."""
+    paths = [export.image_path for export in exports if export.image_path is not None]
+    told = iter(coco.telling_folders(paths))
+    return ["" if export.image_path is None else next(told) for export in exports]
 
 
 def _joins(format: str, stems: Sequence[str]) -> bool:

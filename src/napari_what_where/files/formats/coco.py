@@ -36,16 +36,19 @@ def write_data_set(path: Path, given: Sequence[LabelImage], *, polygons: bool = 
     _write(path, merge([describe(each, polygons=polygons) for each in given], name=name))
 
 
-def join_files(path: Path, files: Sequence[Path], *, name: str, folders: Sequence[str] | None = None) -> None:
+def join_files(
+    path: Path, files: Sequence[Path], *, name: str, folders: Sequence[str] | None = None, apart: bool | None = None
+) -> None:
     """Several files that were written here as one, see :func:`merge`.
 
-    ``folders``: one a file, which is of an image of its own then: where its images lie, put before their names.
+    ``folders``: one a file: where its images lie, put before their names. Each file is then of images of its own,
+    unless ``apart`` says that those of one folder and name are one.
     """
     data_sets = [json.loads(file.read_text(encoding="utf-8")) for file in files]
     for data, folder in zip(data_sets, folders or [""] * len(files), strict=True):
         for image in data["images"]:
             image["file_name"] = f"{folder}/{image['file_name']}" if folder else image["file_name"]
-    _write(path, merge(data_sets, name=name, apart=folders is not None))
+    _write(path, merge(data_sets, name=name, apart=folders is not None if apart is None else apart))
 
 
 def telling_folders(paths: Sequence[Path]) -> list[str]:

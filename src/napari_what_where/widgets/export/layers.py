@@ -54,12 +54,24 @@ def placed_in(labels: Labels, image: Image) -> tuple[int, ...] | None:
     shape, around = pixel_shape(labels), pixel_shape(image)
     if len(shape) != len(around):
         return None
-    if not np.allclose(labels.scale, image.scale, rtol=1e-3):
+    # Both may be turned, sheared and moved in the world: what counts is where the labels lie on the image's pixels.
+    across = np.linalg.solve(_to_world(image), _to_world(labels))
+    first = across[:-1, -1]
+    if not np.allclose(across[:-1, :-1], np.eye(len(shape)), atol=1e-3):
         return None
-    first = (np.asarray(labels.translate) - np.asarray(image.translate)) / np.asarray(image.scale)
     start = np.rint(first).astype(int)
     inside = (start >= 0).all() and (start + shape <= around).all()
     return tuple(map(int, start)) if inside and np.allclose(first, start, atol=0.01) else None
+
+
+def _to_world(layer: Any) -> np.ndarray:
+    """From pixels of a layer to the world, a homogeneous matrix."""
+    count = layer.ndim
+    corner = np.asarray(layer.data_to_world(np.zeros(count)))
+    matrix = np.eye(count + 1)
+    matrix[:-1, :-1] = np.transpose([np.asarray(layer.data_to_world(step)) - corner for step in np.eye(count)])
+    matrix[:-1, -1] = corner
+    return matrix
 
 
 def describe_scale(layer: Labels) -> str:
@@ -103,6 +115,7 @@ class LayerCopy:
     record: Mapping[str, Any] | None = None
     image: Any = None
     image_name: str = ""
+    image_path: Path | None = None
     start: tuple[int, ...] = ()
     image_shape: tuple[int, int] | None = None
 
@@ -128,7 +141,7 @@ class LayerCopy:
         )
         said = "all" if ranges is None else [list(ends) for ends in ranges]
         record = None if self.record is None else {**self.record, "layer": self.name, "labels": said}
-        return Export(stem, given, record)
+        return Export(stem, given, record, self.image_path)
 
     def _image(self, shape: tuple[int, ...], order: list[int]) -> np.ndarray | None:
         if self.image is None:
@@ -150,8 +163,8 @@ def copy_layer(layer: Labels, image: Image | None) -> LayerCopy:
     if image is not None and start is not None:
         rows, columns = pixel_shape(image)[-2:]
         path = image.source.path
-        name = Path(path).name if path else image.name
-        below = {"image": finest(image), "image_name": name, "start": start, "image_shape": (rows, columns)}
+        below = {"image": finest(image), "start": start, "image_shape": (rows, columns)}
+        below |= {"image_name": Path(path).name, "image_path": Path(path)} if path else {"image_name": image.name}
     return LayerCopy(
         name=layer.name,
         data=data.copy() if isinstance(data, np.ndarray) else data,
