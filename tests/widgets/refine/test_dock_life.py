@@ -211,3 +211,22 @@ def test_what_is_painted_while_a_thread_works_is_not_overwritten(driver, wrong, 
     driver.wait()
     np.testing.assert_array_equal(driver.labels, now)
     assert "changed meanwhile" in driver.message
+
+
+def test_what_is_asked_for_while_too_much_waits_is_refused_in_words(driver, picture, wrong):
+    driver.viewer.add_image(picture)
+    driver.viewer.add_labels(wrong.copy())
+    work, done, refused = driver.dock.work, [], []
+    go_on = threading.Event()
+
+    def begin():
+        work.begin(lambda report: go_on.wait(30), lambda answer: None)
+
+    work.add(begin)
+    for number in range(34):
+        work.add(lambda n=number: done.append(n), otherwise=lambda n=number: refused.append(n))
+    assert refused == [32, 33]
+    assert "waiting already" in driver.message
+    go_on.set()
+    driver.wait()
+    assert done == list(range(32))

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 
+TOO_MUCH = "Not done: so much is waiting already. Go on when it has been done, or press Cancel to forget it."
+
+
 class RefineDock(QWidget):
     """Controller between the panel of controls, the tools and the Labels layer that is refined."""
 
@@ -87,6 +90,7 @@ class RefineDock(QWidget):
         self.work.busy.connect(panel.set_busy)
         self.work.progressed.connect(panel.show_progress)
         self.work.failed.connect(self.fail)
+        self.work.full.connect(lambda: self.say(TOO_MUCH, problem=True))
         self.work.cancelled.connect(lambda: self.say("Cancelled; nothing has changed."))
 
     # Tools

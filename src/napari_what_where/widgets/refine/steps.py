@@ -47,7 +47,7 @@ class Steps:
     ) -> None:
         """Call ``then`` with what is known of the image under a plane: at once, or when it has been looked at.
 
-        ``otherwise`` is called where that fails or is cancelled; of calls with one ``key`` only the last waits.
+        ``otherwise`` is called where that fails, is cancelled or not taken; of calls with one ``key`` the last waits.
         """
 
         def go_on() -> None:
@@ -71,7 +71,7 @@ class Steps:
 
             self._dock.work.begin(work, finish, otherwise)
 
-        self._dock.work.add(go_on, key=key)
+        self._dock.work.add(go_on, key=key, otherwise=otherwise)
 
     def compute(
         self,

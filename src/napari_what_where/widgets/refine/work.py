@@ -20,13 +20,14 @@ class Work(QObject):
     """A queue of functions of the GUI thread, each of which may begin one task in a worker thread.
 
     ``busy`` is emitted when something takes long and when it has ended, ``progressed`` while it lasts, ``failed`` with
-    the exception of a task, ``cancelled`` after a cancellation.
+    the exception of a task, ``cancelled`` after a cancellation, ``full`` when something was not taken.
     """
 
     busy = Signal(bool)
     progressed = Signal(object)
     failed = Signal(object)
     cancelled = Signal()
+    full = Signal()
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
@@ -42,8 +43,13 @@ class Work(QObject):
         """Whether nothing runs or waits."""
         return self.task is None and not self._waiting
 
-    def add(self, function: Callable[[], None], *, key: Any = None) -> None:
-        """Call ``function`` now, or as soon as what runs is done; of those with one ``key`` only the last waits."""
+    def add(
+        self, function: Callable[[], None], *, key: Any = None, otherwise: Callable[[], None] = lambda: None
+    ) -> None:
+        """Call ``function`` now, or as soon as what runs is done; of those with one ``key`` only the last waits.
+
+        Where too much waits already it is not taken: ``otherwise()`` is called, and ``full`` emitted.
+        """
         if self.task is None and not self._running:
             self._call(function)
             return
@@ -54,6 +60,9 @@ class Work(QObject):
             self._front += 1
         elif len(self._waiting) < _MOST_WAITING:
             self._waiting.append((key, function))
+        else:
+            otherwise()
+            self.full.emit()
 
     def begin(
         self,
