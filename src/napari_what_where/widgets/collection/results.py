@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_what_where.memory import free_memory
-from napari_what_where.progress import Report
+from napari_what_where.progress import Progress, Report
 from napari_what_where.segments.superpixels import resized
 from napari_what_where.widgets.buffers import label_type
 from napari_what_where.widgets.collection.kinds import Kind, describe_kinds
@@ -72,10 +72,10 @@ def prepare(pool: Pool, analysis: CollectionAnalysis, report: Report) -> Found:
     """Everything that takes time; off the GUI thread. ``report`` may raise ``Cancelled``."""
     kinds = describe_kinds(analysis, pool.names, report)
     make = _of_stack if pool.stack else _of_layers if pool.layers else _of_folder
-    return make(pool, analysis, kinds)
+    return make(pool, analysis, kinds, report)
 
 
-def _of_stack(pool: Pool, analysis: CollectionAnalysis, kinds: Sequence[Kind]) -> Found:
+def _of_stack(pool: Pool, analysis: CollectionAnalysis, kinds: Sequence[Kind], report: Report) -> Found:
     source = pool.stack
     assert source is not None
     rows, columns = source.shape
@@ -86,6 +86,7 @@ def _of_stack(pool: Pool, analysis: CollectionAnalysis, kinds: Sequence[Kind]) -
     if not lazy:
         planes = np.zeros((count, rows, columns), dtype)
         for number in _good(analysis):
+            report(Progress("reading labels", number, count))
             planes[number] = analysis.labels[number]
     labels = _labels_spec(source, arrange(planes, source), (rows, columns), _name(pool, analysis, "kinds"), analysis)
     kept = [] if lazy else [labels.data.copy()]
@@ -107,7 +108,7 @@ def _of_stack(pool: Pool, analysis: CollectionAnalysis, kinds: Sequence[Kind]) -
     return Found(pool, analysis, kinds, [labels], lazy, {"eigenvectors": eigenvectors}, kept)
 
 
-def _of_layers(pool: Pool, analysis: CollectionAnalysis, kinds: Sequence[Kind]) -> Found:
+def _of_layers(pool: Pool, analysis: CollectionAnalysis, kinds: Sequence[Kind], report: Report) -> Found:
     labels, pictures = [], {}
     for number, source in enumerate(pool.layers):
         if number in analysis.failures:
@@ -120,7 +121,7 @@ def _of_layers(pool: Pool, analysis: CollectionAnalysis, kinds: Sequence[Kind]) 
     return Found(pool, analysis, kinds, labels, False, pictures, [spec.data.copy() for spec in labels])
 
 
-def _of_folder(pool: Pool, analysis: CollectionAnalysis, kinds: Sequence[Kind]) -> Found:
+def _of_folder(pool: Pool, analysis: CollectionAnalysis, kinds: Sequence[Kind], report: Report) -> Found:
     files = pool.images
     assert isinstance(files, FileImages)
     good = _good(analysis)
