@@ -10,17 +10,13 @@ import argparse
 import json
 import resource
 import statistics
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import main_job  # sets napari's configuration aside before napari is imported
 import napari
 import numpy as np
-from environment import describe_environment
+from environment import answer, describe_environment, in_process
 from main_job import frame, settle
 
 SAMPLES = 30
@@ -118,10 +114,12 @@ def main() -> None:
     parser.add_argument("--part", choices=("run", "slider"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.part:
-        answer = measure_run(options.run) if options.part == "run" else measure_slider(options.slider)
-        print("answer " + json.dumps(answer))
+        answer(measure_run(options.run) if options.part == "run" else measure_slider(options.slider))
         return
-    run, slider = (_in_process(part, options) for part in ("run", "slider"))
+    run, slider = (
+        in_process(__file__, "--part", part, "--run", options.run, "--slider", options.slider)
+        for part in ("run", "slider")
+    )
     rows = [
         (f"{options.run:,}² uint8: Run to the first result, first time", run["run"] - run["layers"], "s", "≤ 15"),
         (f"{options.run:,}²: longest gap of a 20 ms timer until layers are made", 1e3 * run["gap"], "ms", "< 100"),
@@ -140,18 +138,6 @@ def main() -> None:
     }
     if options.json:
         options.json.write_text(json.dumps(record, indent=2) + "\n")
-
-
-def _in_process(part: str, options: argparse.Namespace) -> dict:
-    command = [sys.executable, __file__, "--part", part, "--run", str(options.run), "--slider", str(options.slider)]
-    time.sleep(1)
-    with tempfile.TemporaryFile("w+") as errors:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=errors, text=True)
-        errors.seek(0)
-        lines = [line for line in done.stdout.splitlines() if line.startswith("answer ")]
-        if not lines:
-            raise SystemExit(errors.read())
-    return json.loads(lines[0].removeprefix("answer "))
 
 
 if __name__ == "__main__":

@@ -14,9 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -26,7 +23,7 @@ from typing import Any
 import main_job  # noqa: F401  sets napari's configuration aside before napari is imported
 import napari
 import numpy as np
-from environment import describe_environment
+from environment import answer, describe_environment, in_process
 from large_window import scene
 from main_job import Gaps, settle
 from qtpy.QtCore import QPoint, QPointF, Qt
@@ -280,9 +277,9 @@ def main() -> None:
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print("answer " + json.dumps(measure(options.one, options.samples)))
+        answer(measure(options.one, options.samples))
         return
-    found = {side: _in_process(side, options.samples) for side in options.sides}
+    found = {side: in_process(__file__, "--one", side, "--samples", options.samples) for side in options.sides}
     rows = [row for side, each in found.items() for row in rows_of(side, each)]
     print("| correcting labels | measured | wanted |\n|---|---|---|")
     for name, value, unit, wanted in rows:
@@ -292,17 +289,6 @@ def main() -> None:
     record["seconds"] = {side: each["times"] for side, each in found.items()}
     if options.json:
         options.json.write_text(json.dumps(record, indent=2) + "\n")
-
-
-def _in_process(side: int, samples: int) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--one", str(side), "--samples", str(samples)]
-    with tempfile.TemporaryFile("w+") as errors:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=errors, text=True)
-        errors.seek(0)
-        lines = [line for line in done.stdout.splitlines() if line.startswith("answer ")]
-        if not lines:
-            raise SystemExit(errors.read())
-    return json.loads(lines[0].removeprefix("answer "))
 
 
 if __name__ == "__main__":

@@ -99,3 +99,21 @@ class SegmentCount(QWidget):
         self.slider.setValue(self._position(count))
         self.slider.blockSignals(False)
         self._tell(count)
+
+
+def row_of(*widgets: QWidget, stretch: int | None = None, alike: bool = False, spacing: int | None = None) -> QWidget:
+    """Widgets side by side.
+
+    The one numbered ``stretch`` takes the spare room, or the end of the row if there is none of that number; without
+    it they share it as Qt has it, or, if they are ``alike``, equally. ``spacing``: pixels between them.
+    """
+    row = QWidget()
+    line = QHBoxLayout(row)
+    line.setContentsMargins(0, 0, 0, 0)
+    if spacing is not None:
+        line.setSpacing(spacing)
+    for number, widget in enumerate(widgets):
+        line.addWidget(widget, 1 if alike or number == stretch else 0)
+    if stretch is not None and stretch >= len(widgets):
+        line.addStretch(1)
+    return row

@@ -26,7 +26,7 @@ from superqt import QCollapsible
 
 from napari_what_where.device import DEVICES
 from napari_what_where.progress import Progress
-from napari_what_where.widgets.controls import SegmentCount
+from napari_what_where.widgets.controls import SegmentCount, row_of
 from napari_what_where.widgets.inputs import SourceInputs
 from napari_what_where.widgets.model_menu import ModelMenu
 from napari_what_where.widgets.model_options import ModelOptions
@@ -64,7 +64,7 @@ class Panel:
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self.inputs = SourceInputs(form)
         form.addRow("Model", self.models)
-        form.addRow("Show", _row(*self.pathways.values()))
+        form.addRow("Show", row_of(*self.pathways.values()))
         form.addRow("", self.pathway_hint)
         layout.addLayout(form)
         layout.addWidget(self.more)
@@ -72,10 +72,10 @@ class Panel:
         layout.addWidget(self.estimate)
         layout.addWidget(self.progress)
         results = QFormLayout()
-        results.addRow("Result", _row(self.as_segments, self.as_objects))
-        results.addRow("Segments", _row(self.segments, self.auto, stretch=0))
+        results.addRow("Result", row_of(self.as_segments, self.as_objects))
+        results.addRow("Segments", row_of(self.segments, self.auto, stretch=0))
         results.addRow("", self.edges)
-        results.addRow("", _row(self.by_kind, self.background))
+        results.addRow("", row_of(self.by_kind, self.background))
         layout.addLayout(results)
         layout.addLayout(_line(self.export, self.copy, self.folder))
         layout.addWidget(self.message)
@@ -268,13 +268,3 @@ def _line(*widgets: QWidget) -> QHBoxLayout:
     for widget in widgets:
         line.addWidget(widget, 1)
     return line
-
-
-def _row(*widgets: QWidget, stretch: int | None = None) -> QWidget:
-    """Widgets side by side; the one numbered ``stretch`` takes the spare room."""
-    row = QWidget()
-    line = QHBoxLayout(row)
-    line.setContentsMargins(0, 0, 0, 0)
-    for number, widget in enumerate(widgets):
-        line.addWidget(widget, 1 if number == stretch else 0)
-    return row

@@ -6,8 +6,9 @@ from typing import Any
 
 from qtpy.QtWidgets import QButtonGroup, QFormLayout, QLabel, QLineEdit, QPushButton, QRadioButton, QWidget
 
+from napari_what_where.widgets.controls import row_of
 from napari_what_where.widgets.inputs import SourceInputs
-from napari_what_where.widgets.panel import _row, _small_label
+from napari_what_where.widgets.panel import _small_label
 
 STACK, LAYERS, FOLDER = "stack", "layers", "folder"
 _TEXTS = {
@@ -61,7 +62,7 @@ class PoolInputs:
         for name, button in self.choices.items():
             button.setToolTip(_TEXTS[name][1])
             self._group.addButton(button)
-        form.addRow("Images", _row(*self.choices.values()))
+        form.addRow("Images", row_of(*self.choices.values()))
         self.stack = StackInputs(form)
         self.layers = QLabel()
         self.layers.setWordWrap(True)
@@ -84,8 +85,8 @@ class PoolInputs:
             "What is computed is kept here, in a folder for each choice of settings: a run that was cancelled goes on "
             "from there, and one that was finished is found again at once. It may be deleted when nothing shows it."
         )
-        self._folder_rows = (_row(self.folder, self.browse, stretch=0), self.listing)
-        self._kept_row = _row(self.kept, self.browse_kept, stretch=0)
+        self._folder_rows = (row_of(self.folder, self.browse, stretch=0), self.listing)
+        self._kept_row = row_of(self.kept, self.browse_kept, stretch=0)
         form.addRow("Folder", self._folder_rows[0])
         form.addRow("", self.listing)
         form.addRow("Kept in", self._kept_row)

@@ -31,10 +31,11 @@ from napari_what_where.device import DEVICES
 from napari_what_where.progress import Progress
 from napari_what_where.widgets.collection.inputs import PoolInputs
 from napari_what_where.widgets.collection.kinds import Kind
+from napari_what_where.widgets.controls import row_of
 from napari_what_where.widgets.inputs import _combo
 from napari_what_where.widgets.model_menu import ModelMenu
 from napari_what_where.widgets.model_options import ModelOptions
-from napari_what_where.widgets.panel import _NEEDS_ATTENTION, PATHWAY_TEXTS, _line, _row, _small_label, progress_text
+from napari_what_where.widgets.panel import _NEEDS_ATTENTION, PATHWAY_TEXTS, _line, _small_label, progress_text
 
 _IMAGE = re.compile(r"image (\d+) of (\d+): (.*)")
 _ROWS_SHOWN = 8
@@ -58,9 +59,9 @@ class Panel:
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self.inputs = PoolInputs(form)
         form.addRow("Model", self.models)
-        form.addRow("Show", _row(*self.pathways.values()))
+        form.addRow("Show", row_of(*self.pathways.values()))
         form.addRow("", self.pathway_hint)
-        form.addRow("Kinds of things", _row(self.clusters, self.automatic, stretch=0))
+        form.addRow("Kinds of things", row_of(self.clusters, self.automatic, stretch=0))
         layout.addLayout(form)
         layout.addWidget(self.more)
         layout.addLayout(_line(self.run, self.cancel))
@@ -70,11 +71,11 @@ class Panel:
         for each in (self.table, self.failures):
             layout.addWidget(each)
         layout.addWidget(self.only)
-        layout.addWidget(_row(self.regions, self.trace, stretch=0))
-        layout.addWidget(_row(self.current, self.edit, stretch=0))
+        layout.addWidget(row_of(self.regions, self.trace, stretch=0))
+        layout.addWidget(row_of(self.current, self.edit, stretch=0))
         use = QFormLayout()
         use.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        use.addRow("Apply to", _row(self.target, self.apply, self.save, self.load, stretch=0))
+        use.addRow("Apply to", row_of(self.target, self.apply, self.save, self.load, stretch=0))
         layout.addLayout(use)
         layout.addStretch(1)
         self.say("")

@@ -10,7 +10,6 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QFrame,
     QGridLayout,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QProgressBar,
@@ -24,6 +23,7 @@ from qtpy.QtWidgets import (
 
 from napari_what_where.files.formats.registry import LABEL_FORMATS
 from napari_what_where.progress import Progress
+from napari_what_where.widgets.controls import row_of
 from napari_what_where.widgets.panel import _line, _small_label, progress_text
 
 GROUPS = {
@@ -76,8 +76,8 @@ class Panel:
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Labels", self.layer)
-        form.addRow("Layers", _row(self.this, self.every))
-        form.addRow("Which", _row(self.all_labels, self.some_labels, self.labels, self.add_selected, stretch=2))
+        form.addRow("Layers", row_of(self.this, self.every, stretch=2))
+        form.addRow("Which", row_of(self.all_labels, self.some_labels, self.labels, self.add_selected, stretch=2))
         form.addRow("Image", self.image)
         form.addRow("Pixel size", self.scale)
         self._groups = [_group(self.this, self.every), _group(self.all_labels, self.some_labels)]
@@ -135,7 +135,7 @@ class Panel:
         self.open_folder.setToolTip("Show the files that were written")
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Folder", _row(self.folder, self.browse, stretch=0))
+        form.addRow("Folder", row_of(self.folder, self.browse, stretch=0))
         form.addRow("Name", self.name)
         form.addRow("Files", self.files)
         return form
@@ -191,15 +191,3 @@ def _group(*buttons: QRadioButton) -> QButtonGroup:
     for button in buttons:
         group.addButton(button)
     return group
-
-
-def _row(*widgets: QWidget, stretch: int | None = None) -> QWidget:
-    """Widgets side by side; the one numbered ``stretch`` takes the spare room."""
-    row = QWidget()
-    line = QHBoxLayout(row)
-    line.setContentsMargins(0, 0, 0, 0)
-    for number, widget in enumerate(widgets):
-        line.addWidget(widget, 1 if number == stretch else 0)
-    if stretch is None:
-        line.addStretch(1)
-    return row

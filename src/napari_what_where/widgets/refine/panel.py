@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from qtpy.QtCore import Qt
@@ -28,6 +29,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 from napari_what_where.progress import Progress
+from napari_what_where.widgets.controls import row_of
 from napari_what_where.widgets.panel import progress_text
 from napari_what_where.widgets.refine.shortcuts import LEAVE, SHORTCUTS, key_of, tip
 from napari_what_where.widgets.refine.table_model import KIND, LABEL, LOCK, NAME, POSITION, SCORE, SIZE, ObjectsModel
@@ -40,7 +42,10 @@ TOOLS = {
     "similar": ("Similar", "Click one object to find all that are of its kind"),
 }
 TIDY = {
-    "snap": ("Snap to edges", "Move borders to the edges of the image that are near them"),
+    "snap": (
+        "Snap to edges",
+        "Move borders to the edges of the image that are near them; of a stack, on the plane on screen",
+    ),
     "holes": ("Fill holes", "Fill what an object encloses"),
     "largest": ("Keep largest", "Of each object only the largest connected part"),
     "separate": ("Separate", "Give each connected part a number of its own"),
@@ -125,13 +130,19 @@ class Panel:
         self.as_one.setToolTip("All get the label of the object that was clicked; off, each has one of its own")
         self.pages = QStackedWidget()
         self.pages.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        strokes = (
+            self._button("new_stroke", "New object", "Draw with a number that is not used yet"),
+            self._button("background_stroke", "Background", "Draw where no object is"),
+        )
+        steps = (
+            self._button("less", "Shrink", "Shrink the object, by one step"),
+            self._button("more", "Grow", "Grow the object, by one step"),
+        )
         self._page_of = {
-            "scribble": self.pages.addWidget(_row(self._button("new_stroke", "New object", "Draw with a number that is "
-            "not used yet"), self._button("background_stroke", "Background", "Draw where no object is"))),
-            "grow": self.pages.addWidget(_row(self._button("less", "Shrink", "Shrink the object, by one step"),
-            self._button("more", "Grow", "Grow the object, by one step"), self.overrun)),
-            "similar": self.pages.addWidget(_row(self.threshold, self.as_one)),
-        }  # fmt: skip
+            "scribble": self.pages.addWidget(_alike(*strokes)),
+            "grow": self.pages.addWidget(_alike(*steps, self.overrun)),
+            "similar": self.pages.addWidget(_alike(self.threshold, self.as_one)),
+        }
         options = QWidget()
         box = QVBoxLayout(options)
         box.setContentsMargins(0, 0, 0, 0)
@@ -161,7 +172,7 @@ class Panel:
         self.small.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
         self.small.setToolTip("Parts of fewer pixels are removed")
         buttons = [self._button(name, *TIDY[name]) for name in TIDY]
-        grid = _grid([_row(self.scope, self.planes, self.small)], 1)
+        grid = _grid([_alike(self.scope, self.planes, self.small)], 1)
         grid.addLayout(_grid(buttons, 3), 1, 0)
         return grid
 
@@ -197,7 +208,7 @@ class Panel:
         self.progress = QProgressBar()
         self.cancel = QPushButton("Cancel")
         self.cancel.setToolTip("Stop; nothing is changed")
-        self._busy = _row(self.progress, self.cancel, stretch=0)
+        self._busy = row_of(self.progress, self.cancel, stretch=0, spacing=4)
         box = QVBoxLayout()
         box.addWidget(self.message)
         box.addWidget(self._busy)
@@ -283,15 +294,7 @@ def _grid(widgets: list[Any], columns: int) -> QGridLayout:
     return grid
 
 
-def _row(*widgets: QWidget, stretch: int | None = None) -> QWidget:
-    """Widgets side by side; the one numbered ``stretch``, or all alike, take the spare room."""
-    row = QWidget()
-    line = QHBoxLayout(row)
-    line.setContentsMargins(0, 0, 0, 0)
-    line.setSpacing(4)
-    for number, widget in enumerate(widgets):
-        line.addWidget(widget, 1 if stretch is None or number == stretch else 0)
-    return row
+_alike = partial(row_of, alike=True, spacing=4)
 
 
 def _combo(tooltip: str) -> QComboBox:
