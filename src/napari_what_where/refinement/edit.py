@@ -166,16 +166,21 @@ def free_labels(labels: np.ndarray, count: int, *, taken: Collection[int] = (), 
     return free
 
 
-def check_labels(labels: Any) -> np.ndarray:
-    """``labels`` as a (rows, columns) integer array.
+def check_labels(labels: Any, *, what: str = "labels", shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """``labels`` as a (rows, columns) integer array; ``what`` they are, in words.
 
-    Raises ``TypeError`` for other types, ``ValueError`` for another number of axes.
+    Raises ``TypeError`` for other types, ``ValueError`` for another number of axes, or another ``shape`` if one is
+    given.
     """
     array = np.asarray(labels)
     if array.dtype.kind not in "ui":
-        raise TypeError(f"The labels are of dtype {array.dtype}; expected integers. Convert them: labels.astype(int).")
-    if array.ndim != 2:
-        raise ValueError(f"The labels have shape {array.shape}; expected one plane, (rows, columns).")
+        raise TypeError(f"The {what} are of dtype {array.dtype}; expected integers. Convert them: {what}.astype(int).")
+    if shape is None and array.ndim != 2:
+        raise ValueError(f"The {what} have shape {array.shape}; expected one plane, (rows, columns).")
+    if shape is not None and array.shape != tuple(shape):
+        raise ValueError(
+            f"The {what} have shape {array.shape}; expected {tuple(shape)}, that of the plane they belong to."
+        )
     return array
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from napari_what_where.progress import Report, ignore_progress
+from napari_what_where.refinement.edit import check_labels
 from napari_what_where.refinement.flooding import flood_borders, near_borders
 from napari_what_where.refinement.parts import runs_of
 from napari_what_where.refinement.walking import Walk, make_walkers
@@ -80,8 +81,8 @@ class Propagator:
         Without any stroke the labels stay as they are: ``current``, or 0 everywhere. Cost: a sparse factorisation of
         6000 leaves, a solve for each painted label, and a watershed of the pixels near borders.
         """
-        strokes = check_labels(scribbles, self.shape, "scribbles")
-        before = np.zeros(self.shape, np.int32) if current is None else check_labels(current, self.shape, "labels")
+        strokes = _labels_of(scribbles, self.shape, "scribbles")
+        before = np.zeros(self.shape, np.int32) if current is None else _labels_of(current, self.shape, "labels")
         kept = np.isin(before, list(locked)) if len(locked) else None
         painted = Painted.of(strokes, kept, locked)
         if not len(painted.label):
@@ -197,22 +198,16 @@ def propagate_labels(analysis: Analysis, scribbles: Any) -> np.ndarray:
     How: see :class:`Propagator`, which takes labels that are there already, and locks, too. One is kept for as long as
     the analysis: the first call takes some two seconds, others tens of milliseconds.
     """
-    check_labels(scribbles, analysis.tree.shape, "scribbles")
+    _labels_of(scribbles, analysis.tree.shape, "scribbles")
     propagator = _made.get(analysis)
     if propagator is None:
         propagator = _made[analysis] = Propagator(analysis)
     return propagator.labels(scribbles)
 
 
-def check_labels(labels: Any, shape: tuple[int, int], what: str) -> np.ndarray:
+def _labels_of(labels: Any, shape: tuple[int, int], what: str) -> np.ndarray:
     """Labels or strokes as (rows, columns) int32; ``TypeError`` or ``ValueError``, in words, for what are none."""
-    array = np.asarray(labels)
-    if array.dtype.kind not in "ui":
-        raise TypeError(f"The {what} are of dtype {array.dtype}; expected integers. Convert them: {what}.astype(int).")
-    if array.shape != tuple(shape):
-        raise ValueError(
-            f"The {what} have shape {array.shape}; expected {tuple(shape)}, that of the plane they belong to."
-        )
+    array = check_labels(labels, what=what, shape=shape)
     if array.min() < 0:
         raise ValueError(f"The smallest of the {what} is {array.min()}; expected 0 for none, and labels from 1 on.")
     if array.max() >= 2**31 - 1:
