@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
+os.environ["WHAT_WHERE_RECOVERY"] = tempfile.mkdtemp()  # the edits of a benchmark are nobody's
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
