@@ -190,6 +190,13 @@ def test_an_image_that_cannot_be_written_is_left_out_of_the_page(folder, monkeyp
     assert found.images[1].message.startswith("The disk is full")
     assert not (folder / "out" / "image1_labels.tif").exists()
     assert "1 image was left out" in (folder / "out" / "report.html").read_text()
+    monkeypatch.undo()
+    calls = []
+    whole_visit = FiltersBackbone.visit
+    monkeypatch.setattr(FiltersBackbone, "visit", lambda *a, **k: (calls.append(1), whole_visit(*a, **k)))
+    assert statuses(run_collection(images(folder), folder / "out", SETTINGS)) == ["done"] * 3
+    assert calls == []  # what has been computed is kept until all is written
+    assert not (folder / "out" / WORKING).exists()
 
 
 def test_what_concerns_all_images_is_said_once(folder, tmp_path):

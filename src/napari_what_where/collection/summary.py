@@ -65,6 +65,7 @@ def summarise(
         [
             LayerEnergy(each["name"], float(each["kept_energy"]), int(each["rank"]), int(each["width"]))
             for each in record.get("layers") or []
+            if each.get("kept_energy") is not None
         ],
         {names[number]: reason for number, reason in sorted(failed.items())},
         _facts(record, len(good)),

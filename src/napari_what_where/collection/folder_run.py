@@ -1,0 +1,200 @@
+"""One run over a folder of images: what was done before, the analysis, and all that is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_what_where.collection.outputs import (
+    CONTENT,
+    PAGE,
+    PROJECTION,
+    RECORD,
+    ImageFiles,
+    join_annotations,
+    joined_names,
+    save_image,
+)
+from napari_what_where.collection.settings import CollectionResult, CollectionSettings, ImageResult
+from napari_what_where.failures import explain
+from napari_what_where.files.encoding import discard, leftovers, plain
+from napari_what_where.files.export import output_paths, write_provenance
+from napari_what_where.files.stacks import open_stack
+from napari_what_where.progress import Cancelled, Progress, Report
+
+if TYPE_CHECKING:
+    from napari_what_where.activations.backbone import Backbone
+    from napari_what_where.collection.answer import CollectionAnalysis
+    from napari_what_where.collection.report.types import Report as PageContent
+
+WORKING = ".collection"
+"""The folder of what has been done so far, within that of the results."""
+_OWN_NAME = "napari-what-where"
+
+
+class FilePlanes(Sequence[np.ndarray]):
+    """The images of files, each read when it is asked for."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, number: Any) -> Any:
+        return open_stack([self._paths[number]]).planes[0]
+
+
+@dataclass(frozen=True, eq=False)
+class FolderRun:
+    """One request: ``paths`` become files of ``stems`` in ``out``, by a ``backbone`` that is ready."""
+
+    paths: Sequence[Path]
+    stems: Sequence[str]
+    out: Path
+    settings: CollectionSettings
+    title: str
+    backbone: Backbone
+
+    @property
+    def working(self) -> Path:
+        """Where lies what has been done so far; others may lie beside it."""
+        return self.out / WORKING / "analysis"
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """What was asked, as the record has it."""
+        images = [{"file": path.name, "stem": stem} for path, stem in zip(self.paths, self.stems, strict=True)]
+        made_by = {"versions": {_OWN_NAME: version(_OWN_NAME)}, "model": self.backbone.describe()}
+        return dict(plain({**asdict(self.settings), "title": self.title, "images": images, **made_by}))
+
+    def written(self, number: int) -> tuple[Path, ...]:
+        """The files of an image."""
+        return tuple(output_paths(self.out, self.stems[number], self.settings.formats))
+
+    def fingerprint(self, number: int) -> dict[str, Any]:
+        """What tells an image from others; what cannot be read is told by what is wrong with it."""
+        from napari_what_where.image import check_image, describe_image
+
+        try:
+            return describe_image(check_image(open_stack([self.paths[number]]).planes[0]))
+        except Exception as problem:  # whatever is bad about it
+            return {"problem": explain(problem)}
+
+    def earlier(self, report: Report) -> CollectionResult | None:
+        """The results of an earlier run of this very request, if all are there."""
+        record_path, page = self.out / RECORD, self.out / PAGE
+        try:
+            record = json.loads(record_path.read_text(encoding="utf-8"))
+            if record["request"] != self.request or not (page.is_file() and (self.out / CONTENT).is_dir()):
+                return None
+            results = []
+            for number, told in enumerate(record["images"]):
+                report(Progress("comparing with earlier results", number, len(self.paths)))
+                found = self._earlier_image(number, told)
+                if found is None:
+                    return None
+                results.append(found)
+            return CollectionResult(results, page, record_path, int(record["clusters"]))
+        except (OSError, ValueError, KeyError, TypeError):  # no record of ours
+            return None
+
+    def _earlier_image(self, number: int, told: Mapping[str, Any]) -> ImageResult | None:
+        """What the record says of an image, if that is so. What could not be written is tried again."""
+        path, written = self.paths[number], self.written(number)
+        if "unwritten" in told or told["image"] != self.fingerprint(number):
+            return None
+        if "failed" in told:
+            return ImageResult(path, "failed", told["failed"], ())
+        there = all(each.exists() for each in written)
+        return ImageResult(path, "skipped", "done before, with the same settings", written) if there else None
+
+    def perform(self, report: Report, on_result: Callable[[ImageResult], None]) -> CollectionResult:
+        """Analyse, or go on with it; write everything, the record last."""
+        from napari_what_where.collection.report.write import write_report
+
+        analysis = self._analyze(report)
+        (self.out / RECORD).unlink(missing_ok=True)
+        for name in (RECORD, PROJECTION, *joined_names(self.settings.formats)):
+            for leftover in leftovers(self.out / name):  # of a run that was killed
+                discard(leftover)
+        results, told = [], []
+        for number in range(len(self.paths)):
+            report(Progress("writing results", number, len(self.paths)))
+            result, about = self._save(number, analysis)
+            results.append(result)
+            told.append(about)
+            on_result(result)
+        join_annotations(self.out, self.settings.formats, [(each.path, each.written) for each in results])
+        analysis.save(self.out / PROJECTION)
+        write_report(self.out / PAGE, self._summary(analysis, results), tell=report)
+        kept = {name: value for name, value in analysis.provenance.items() if name not in ("images", "failures")}
+        record = {**kept, "request": self.request, "clusters": analysis.clusters, "images": told}
+        write_provenance(self.out / RECORD, record)
+        if not any("unwritten" in about for about in told):
+            discard(self.working)
+        return CollectionResult(results, self.out / PAGE, self.out / RECORD, analysis.clusters)
+
+    def _analyze(self, report: Report) -> CollectionAnalysis:
+        from napari_what_where.collection.analysis import analyze_collection
+
+        options = {**self.settings.analyze_options(), "backbone": self.backbone, "backbone_options": None}
+        images = FilePlanes(self.paths)
+        try:
+            return analyze_collection(images, **options, folder=self.working, skip_bad=True, report=report)
+        except ValueError:
+            self._check_readable()
+            raise
+
+    def _check_readable(self) -> None:
+        """``ValueError`` that says why where no image can be read at all."""
+        problems = [self.fingerprint(number).get("problem") for number in range(len(self.paths))]
+        if all(problems):
+            raise ValueError(f"None of the images can be analysed. {self.paths[0]}: {problems[0]}") from None
+
+    def _summary(self, analysis: CollectionAnalysis, results: Sequence[ImageResult]) -> PageContent:
+        from napari_what_where.collection.summary import summarise
+
+        links = {
+            number: {what: path.name for what, path in self._named(result.written)}
+            for number, result in enumerate(results)
+        }
+        return summarise(
+            analysis,
+            [path.name for path in self.paths],
+            title=self.title,
+            read=FilePlanes(self.paths).__getitem__,
+            links=links,
+            failures={number: each.message for number, each in enumerate(results) if each.status == "failed"},
+            files={"how it was made": RECORD, "to apply it to other images": PROJECTION},
+        )
+
+    def _named(self, written: Sequence[Path]) -> list[tuple[str, Path]]:
+        """The files of an image with what they are."""
+        formats = self.settings.formats
+        labels = ["clusters"] if len(formats) == 1 else [f"clusters as {name}" for name in formats]
+        return list(zip([*labels, "eigenvectors", "record"], written, strict=False))
+
+    def _save(self, number: int, analysis: CollectionAnalysis) -> tuple[ImageResult, dict[str, Any]]:
+        """Write the files of an image, unless they are there; what became of it, and what the record says of it."""
+        path, written = self.paths[number], self.written(number)
+        about = {"file": path.name, "stem": self.stems[number], "image": self.fingerprint(number)}
+        if number in analysis.failures:
+            problem = analysis.failures[number]
+            return ImageResult(path, "failed", problem, ()), {**about, "failed": problem}
+        try:
+            files = ImageFiles(open_stack([path]), path.name, about, written, self.settings.formats)
+            shares = save_image(files, number, analysis)
+        except Cancelled:
+            raise
+        except Exception as error:  # one image that cannot be written does not stop the rest
+            return ImageResult(path, "failed", explain(error), ()), {**about, "unwritten": explain(error)}
+        present = sum(share > 0 for share in shares)
+        message = f"{present} {'cluster' if present == 1 else 'clusters'}"
+        return ImageResult(path, "done", message, written), {**about, "shares": shares}
