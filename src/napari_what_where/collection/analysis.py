@@ -185,7 +185,7 @@ def _run(passes: Passes, options: dict[str, Any], place: Path) -> CollectionAnal
 
 def _label(passes: Passes, record: dict[str, Any], place: Path) -> SharedClusters:
     """Cluster all images together, and write the labels of each."""
-    from napari_what_where.segments.shared import fit_clusters, shared_labels
+    from napari_what_where.segments.shared import fit_clusters, shared_labels, shared_tree
 
     options, good = record["options"], passes.good
     kept = OnDemand(len(good), lambda n: read_embedding(image_folder(place, good[n]), record))
@@ -195,9 +195,10 @@ def _label(passes: Passes, record: dict[str, Any], place: Path) -> SharedCluster
     for done, number in enumerate(good):
         passes.report(progress := Progress("labels", done, len(good)))
         with checkpoints(passes.report, progress):
-            labels = shared_labels(
+            tree = shared_tree(
                 passes.pixels(number), kept[done], clusters, passes.fit_scale(), follow_edges=options["follow_edges"]
             )
+            labels = shared_labels(tree, kept[done], clusters)
         write_labels(image_folder(place, number), labels)
     return clusters
 

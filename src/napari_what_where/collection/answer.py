@@ -78,9 +78,14 @@ class Projector:
         """The clusters of such an image, (rows, columns) int32 from 1."""
         from napari_what_where.segments.shared import shared_labels
 
-        return shared_labels(
-            check_image(image), self.embedding(image), self.clusters, self.scale, follow_edges=self.follow_edges
-        )
+        embedding = self.embedding(image)
+        return shared_labels(self.tree(check_image(image), embedding), embedding, self.clusters)
+
+    def tree(self, pixels: np.ndarray, embedding: Embedding) -> RegionTree:
+        """The region tree of a checked image with its embedding."""
+        from napari_what_where.segments.shared import shared_tree
+
+        return shared_tree(pixels, embedding, self.clusters, self.scale, follow_edges=self.follow_edges)
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,12 +187,7 @@ class CollectionAnalysis:
         return image_folder(self.folder, number)
 
     def _tree(self, number: int) -> RegionTree:
-        from napari_what_where.segments.shared import shared_tree
-
-        pixels, projector = check_image(self.images[number]), self.projector
-        return shared_tree(
-            pixels, self.embeddings[number], projector.clusters, projector.scale, follow_edges=projector.follow_edges
-        )
+        return self.projector.tree(check_image(self.images[number]), self.embeddings[number])
 
 
 def image_folder(folder: Path, number: int) -> Path:

@@ -35,7 +35,7 @@ def state_of(analysis: CollectionAnalysis) -> dict[str, Any]:
         "provenance": analysis.provenance,
         "values": torch.from_numpy(analysis.values),
         "scale": {name: _as_tensor(each) for name, each in asdict(projector.scale).items()},
-        "clusters": torch.from_numpy(projector.clusters.centres),
+        "clusters": {"centres": torch.from_numpy(projector.clusters.centres), "spread": projector.clusters.spread},
         "projection": None if projector.projection is None else _projection_state(projector.projection),
     }
 
@@ -60,7 +60,7 @@ def read_state(path: Path, backbone: Backbone | None, device: str) -> Collection
         raise ValueError(f"{path} was made with the model {record['model']}; received {plain(model.describe())}.")
     target = resolve_device(device)
     model.use(target)
-    clusters = SharedClusters(state["clusters"].numpy())
+    clusters = SharedClusters(state["clusters"]["centres"].numpy(), state["clusters"]["spread"])
     projector = Projector(model, scale, target, projection, clusters, options["follow_edges"])
     return CollectionAnalysis(state["values"].numpy(), {}, record, None, projector)
 

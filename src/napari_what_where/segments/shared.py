@@ -12,15 +12,15 @@ from napari_what_where.image import PerceptualScale
 from napari_what_where.progress import Report, ignore_progress
 from napari_what_where.segments.clusters import count_by_eigengap, kmeans
 from napari_what_where.segments.coordinates import MOST
-from napari_what_where.segments.features import Recipe
-from napari_what_where.segments.leaves import LeafWork, leaf_sums_of, node_sums
+from napari_what_where.segments.leaves import leaf_sums_of, node_sums
 from napari_what_where.segments.lookup import look_up
 from napari_what_where.segments.superpixels import enlarge
-from napari_what_where.segments.tree import RegionTree, even_image, region_tree
-from napari_what_where.working_plane.object_scale import plan_plane
+from napari_what_where.segments.tree import RegionTree, region_tree
 
 SAMPLE = 20_000
 """Tokens of all images that clusters are found among."""
+REGION_COST = 5.0
+"""Leaves that a region must be worth: between 3 and 30 labels of generated scenes are best, and far less speckled."""
 LEAST_FIRST = 0.05
 """Of the first eigenvector, beside a typical token's: coordinates are divided by no less."""
 
@@ -33,9 +33,12 @@ class SharedClusters:
     ----------
     centres : (clusters, coordinates) float64
         In :func:`shared_coordinates`; the first is that of most tokens.
+    spread : float
+        Mean squared distance of a token from its centre.
     """
 
     centres: np.ndarray
+    spread: float
 
     @property
     def count(self) -> int:
@@ -93,32 +96,8 @@ def fit_clusters(
     found = kmeans(points, number, seed=seed)
     sizes = np.bincount(found)
     centres = np.stack([points[found == cluster].mean(axis=0) for cluster in range(len(sizes))])
-    return SharedClusters(centres[np.argsort(-sizes, kind="stable")])
-
-
-def _evenly(points: np.ndarray, count: int) -> np.ndarray:
-    return points[np.unique(np.linspace(0, len(points) - 1, min(count, len(points))).round().astype(int))]
-
-
-def shared_labels(
-    pixels: np.ndarray,
-    embedding: Embedding,
-    clusters: SharedClusters,
-    scale: PerceptualScale,
-    *,
-    follow_edges: bool = True,
-    report: Report = ignore_progress,
-) -> np.ndarray:
-    """The cluster 1 … of every pixel, (rows, columns) int32: each leaf of the image belongs to one.
-
-    ``pixels``: a checked image; ``embedding``: of it, in its collection. Without ``follow_edges`` leaves follow the
-    embedding alone. Cost: that of the leaves, 0.3 s for 400 × 600 pixels.
-    """
-    plane = plan_plane((pixels.shape[0], pixels.shape[1]))
-    even = even_image(pixels, scale, report, plane)
-    leaves = LeafWork(even, embedding, plane, Recipe(), follow_edges).find_leaves(report)
-    sums = leaf_sums_of(leaves, int(leaves.max()) + 1, clusters.scores(embedding), plane)
-    return enlarge(look_up((sums[:, 1:].argmax(axis=1) + 1).astype(np.int32), leaves), (len(pixels), pixels.shape[1]))
+    spread = float(((points - centres[found]) ** 2).sum(axis=1).mean())
+    return SharedClusters(centres[np.argsort(-sizes, kind="stable")], spread)
 
 
 def shared_tree(
@@ -130,7 +109,55 @@ def shared_tree(
     follow_edges: bool = True,
     report: Report = ignore_progress,
 ) -> RegionTree:
-    """The region tree of an image of a collection, whose kinds are the collection's clusters."""
+    """The region tree of an image of a collection, whose kinds are the collection's clusters.
+
+    ``pixels``: a checked image; ``embedding``: of it, in its collection. Cost: that of
+    :func:`~napari_what_where.segments.tree.region_tree`.
+    """
     tree = region_tree(embedding, pixels, follow_edges=follow_edges, scale=scale, report=report)
-    sums = leaf_sums_of(tree.working_leaves, tree.leaf_count, clusters.scores(embedding))
+    sums = _scores_of_leaves(tree, embedding, clusters)
     return replace(tree, kinds=node_sums(sums, tree.children)[:, 1:].argmax(axis=1) + 1)
+
+
+def shared_labels(tree: RegionTree, embedding: Embedding, clusters: SharedClusters) -> np.ndarray:
+    """The cluster 1 … of every pixel, (rows, columns) int32, from the tree of the image: whole regions belong to one.
+
+    Of all ways to cut the tree into regions of one cluster each the one that costs least: the squared distances of all
+    pixels from the centres that they are given, and for each region ``REGION_COST`` times what a typical leaf costs.
+    """
+    sums = _scores_of_leaves(tree, embedding, clusters)
+    penalty = REGION_COST * clusters.spread * float(sums[:, 0].mean())
+    found = cheapest_regions(sums[:, 1:], tree.children, penalty)
+    return enlarge(look_up((found + 1).astype(np.int32), tree.working_leaves), tree.shape)
+
+
+def cheapest_regions(scores: np.ndarray, children: np.ndarray, penalty: float) -> np.ndarray:
+    """The cluster 0 … of each leaf, (L,) int64, of the cut of a tree that costs least.
+
+    A region costs ``penalty`` − 2 · its best score. ``scores`` (L, clusters): sums over each leaf of
+    :meth:`SharedClusters.scores`; ``children`` (L − 1, 2). Dynamic programming from the leaves up: a node stands for
+    itself unless its children do better together.
+    """
+    count = len(scores)
+    totals = node_sums(scores, children)
+    value = 2 * totals.max(axis=1) - penalty
+    parted = np.zeros(len(totals), bool)
+    for i, (first, second) in enumerate(children.tolist()):
+        together = value[first] + value[second]
+        if together > value[count + i]:
+            value[count + i], parted[count + i] = together, True
+    found = totals.argmax(axis=1)
+    # From the root down, what lies within a region has its cluster.
+    for i in range(len(children) - 1, -1, -1):
+        if not parted[count + i]:
+            found[children[i]], parted[children[i]] = found[count + i], False
+    return found[:count]
+
+
+def _scores_of_leaves(tree: RegionTree, embedding: Embedding, clusters: SharedClusters) -> np.ndarray:
+    """Pixels of each leaf, and the sums over them of the clusters' scores."""
+    return leaf_sums_of(tree.working_leaves, tree.leaf_count, clusters.scores(embedding))
+
+
+def _evenly(points: np.ndarray, count: int) -> np.ndarray:
+    return points[np.unique(np.linspace(0, len(points) - 1, min(count, len(points))).round().astype(int))]
