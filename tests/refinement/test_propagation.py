@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import maximum_filter
+from scipy.stats import rankdata
 from skimage.segmentation import watershed
 
 import napari_what_where as ww
 from napari_what_where.refinement.flooding import flood_borders, near_borders
-from napari_what_where.refinement.propagation import Propagator, _majority
-from napari_what_where.refinement.walking import Walkers
+from napari_what_where.refinement.propagation import Propagator, _majority, lead
+from napari_what_where.refinement.walking import Walkers, ranks
 
 SHAPE = (48, 64)
 
@@ -230,6 +231,36 @@ def test_the_forest_joins_each_leaf_over_the_lowest_pass(seed):
         else:
             roots = seeds[np.isclose(passes[leaf, seeds], best)]
             assert found[leaf] in votes[roots].argmax(axis=1)
+
+
+@given(st.integers(0, 10_000))
+def test_forests_are_cut_from_one_spanning_tree(seed):
+    """As among all boundaries, which are looked at where a leaf is closed."""
+    from scipy import sparse
+
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(2, 12))
+    boundaries = np.triu(rng.random((count, count)) * (rng.random((count, count)) < 0.5), 1)
+    votes = rng.integers(0, 5, (count, 3)) * (rng.random((count, 1)) < 0.4)
+    nobody = np.zeros(count, bool)
+    walkers = walkers_of(np.ones(count), None, sparse.csr_array(boundaries))
+    alone = np.pad(boundaries, ((0, 1), (0, 1)))
+    beside = walkers_of(np.ones(count + 1), None, sparse.csr_array(alone))
+    expected = beside.forest(np.pad(votes, ((0, 1), (0, 0))), np.append(nobody, True))[:-1]
+    for _ in range(2):  # the tree is made by the first call
+        np.testing.assert_array_equal(walkers.forest(votes, nobody), expected)
+
+
+@given(arrays(np.float64, st.integers(0, 20), elements=st.sampled_from([0, 0.1, 0.5, 2])))
+def test_ranks_are_even_and_shared_by_equals(values):
+    expected = (rankdata(values) - 0.5) / max(len(values), 1)
+    np.testing.assert_allclose(ranks(values), expected)
+
+
+@given(arrays(np.float64, st.tuples(st.integers(1, 8), st.integers(1, 4)), elements=st.sampled_from([0, 0.2, 0.4, 1])))
+def test_the_lead_of_the_likeliest_label(chance):
+    expected = [np.ptp(sorted(row)[-2:]) if len(row) > 1 else 1 for row in chance]
+    np.testing.assert_allclose(lead(chance), expected)
 
 
 @given(

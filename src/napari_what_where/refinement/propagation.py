@@ -26,8 +26,8 @@ class Propagator:
     Each small region of the image gets the label whose strokes a random walker from it meets first; walkers avoid
     boundaries, by what differs across them in colour, texture and embedding, and by how high they stand in the region
     tree, and where boundaries are faint all the same a spanning forest decides
-    (:mod:`~napari_what_where.refinement.walking`). Pixels near the borders that result, and regions with strokes
-    of several labels, are then flooded from all sides along the image's edges
+    (:mod:`~napari_what_where.refinement.walking`). Pixels near the borders that result, regions of which two labels are
+    about as likely, and regions with strokes of several labels, are then flooded from all sides along the image's edges
     (:mod:`~napari_what_where.refinement.flooding`).
 
     Parameters
@@ -108,9 +108,12 @@ class Propagator:
         closed = np.zeros(len(pixels), bool)
         if kept is not None:
             closed = np.bincount(leaves.ravel(), kept.ravel(), minlength=len(pixels)) > pixels / 2
+        undecided_leaves = (votes > 0).sum(axis=1) > 1
         if loyal is None:
             guess = self._walkers.forest(votes, closed)
-            best, taken = self._walkers.chances(votes, closed, guess, self.walk.forest).argmax(axis=1), ~closed
+            chance = self._walkers.chances(votes, closed, guess, self.walk.forest)
+            best, taken = chance.argmax(axis=1), ~closed
+            undecided_leaves |= lead(chance) < self.walk.doubt
         else:
             prior = _places(used, loyal)
             chance = self._walkers.chances(votes, closed, prior, self.walk.loyalty)
@@ -120,11 +123,11 @@ class Propagator:
         areas = look_up(np.where(taken, best + 1, 0), leaves)
         if kept is not None:
             areas[kept] = 0
-        several = ((votes > 0).sum(axis=1) > 1) & ~closed
+        undecided_leaves &= ~closed
         labels = np.where(areas > 0, look_up(np.append(0, used), areas), before)
         undecided = near_borders(areas, self.walk.margin)
-        if several.any():
-            undecided |= several[leaves]
+        if undecided_leaves.any():
+            undecided |= undecided_leaves[leaves]
         return flood_borders(labels, undecided, painted.on(self.shape, leaves.shape), self._walkers.strength, kept)
 
     def _votes(self, painted: Painted) -> tuple[np.ndarray, np.ndarray]:
@@ -213,6 +216,14 @@ def _labels_of(labels: Any, shape: tuple[int, int], what: str) -> np.ndarray:
     if array.max() >= 2**31 - 1:
         raise ValueError(f"The largest of the {what} is {array.max()}; expected less than 2³¹ − 1. Renumber them.")
     return array.astype(np.int32, copy=False)
+
+
+def lead(chance: np.ndarray) -> np.ndarray:
+    """By how much the likeliest label of each leaf is likelier than the next, (L,); ``chance``: (L, labels)."""
+    if chance.shape[1] < 2:
+        return np.ones(len(chance))
+    second, first = np.partition(chance, -2, axis=1)[:, -2:].T
+    return first - second
 
 
 def _majority(leaves: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:

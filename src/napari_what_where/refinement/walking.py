@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from napari_what_where.progress import Report
 from napari_what_where.segments.consensus import meeting_heights, merge_leaves
 from napari_what_where.segments.features import Recipe, leaf_strength
 from napari_what_where.segments.globalisation import contrast, dissimilarity
+from napari_what_where.segments.gradients import leaf_side, squared_gradient
 from napari_what_where.segments.graph import RegionGraph
 from napari_what_where.segments.leaves import LeafWork
 from napari_what_where.working_plane.object_scale import WorkingPlane
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 LEAST_LEAF, MOST_LEAVES = 9, 6000
 """Working pixels to a leaf at least, and leaves at most where the region tree has no more: as many as are solved for in
 some 20 ms."""
+LEAST_BLUR = 0.7
+"""σ in pixels, at least, of the gradient that borders follow: below, it is noise in small images."""
 FLOOR = 1e-6
 """Least weight of an edge, so that every leaf is reached by some walker."""
 
@@ -33,14 +37,18 @@ class Walk:
     ----------
     reluctance : β: how much a walker avoids a boundary, in units of the image's typical contrast.
     tree : share of the boundary's height in the region tree; the rest is what differs across it.
+    order : share of a boundary's place among all of the image; the rest is its strength.
     margin : pixels on either side of a border between labels that are decided one by one.
+    doubt : of leaves whose likeliest label leads the next by less, pixels are decided one by one, too.
     loyalty : γ: how much a leaf keeps to the label that it has, where there are labels already.
     forest : γ where there are none: how much a leaf keeps to the label that a spanning forest gives it.
     """
 
     reluctance: float = 4.0
     tree: float = 0.5
-    margin: int = 4
+    order: float = 0.5
+    margin: int = 3
+    doubt: float = 0.2
     loyalty: float = 3e-4
     forest: float = 1e-4
 
@@ -60,7 +68,7 @@ class Walkers:
     boundaries : (L, L) sparse
         How strong the boundary of each pair of neighbours is, above its diagonal.
     strength : (rows, columns) float32
-        Edge strength of every pixel, at the scale of the region tree's leaves.
+        Edge strength of every pixel, at a fine scale.
     """
 
     leaves: np.ndarray
@@ -122,17 +130,32 @@ class Walkers:
         from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
         count, seeds = len(votes), np.flatnonzero(votes.any(axis=1) & ~closed)
-        edges = self.boundaries.tocoo()
-        first, second = edges.coords
-        there = ~(closed[first] | closed[second])
+        if closed.any():
+            edges = self.boundaries.tocoo()
+            first, second = edges.coords
+            there = ~(closed[first] | closed[second])
+            first, second, costs = first[there], second[there], edges.data[there] + FLOOR
+        else:
+            first, second, costs = self._spanning
         # All roots hang on one more node, by edges below all others; cut off from it, each keeps its tree.
-        first, second = np.append(first[there], np.full(len(seeds), count)), np.append(second[there], seeds)
-        costs = np.append(edges.data[there] + FLOOR, np.full(len(seeds), FLOOR / 2))
+        first, second = np.append(first, np.full(len(seeds), count)), np.append(second, seeds)
+        costs = np.append(costs, np.full(len(seeds), FLOOR / 2))
         tree = minimum_spanning_tree(sparse.csr_array((costs, (first, second)), shape=(count + 1, count + 1)))
         member = connected_components(tree[:count, :count], directed=False)[1]
         column = np.full(member.max() + 2, -1)
         column[member[seeds]] = votes[seeds].argmax(axis=1)
         return column[member]
+
+    @cached_property
+    def _spanning(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Both leaves and the cost of each edge of the minimum spanning tree: all that any forest is made of."""
+        from scipy import sparse
+        from scipy.sparse.csgraph import minimum_spanning_tree
+
+        edges = self.boundaries.tocoo()
+        tree = minimum_spanning_tree(sparse.csr_array((edges.data + FLOOR, edges.coords), shape=edges.shape)).tocoo()
+        first, second = tree.coords
+        return first, second, tree.data
 
 
 def make_walkers(analysis: Analysis, walk: Walk, report: Report) -> Walkers:
@@ -177,14 +200,30 @@ def _boundaries(graph: RegionGraph, recipe: Recipe, walk: Walk, report: Report) 
     standing = np.sqrt(meeting_heights(children, heights, graph.pairs))
     standing /= max(float(np.quantile(standing, 0.9)), 1e-6)
     difference = dissimilarity(graph) / max(contrast(graph), 1e-3)
-    return 2 * (walk.tree * standing + (1 - walk.tree) * difference)
+    strength = walk.tree * standing + (1 - walk.tree) * difference
+    # Around dim objects beside bright ones all boundaries are weak, but stronger than those of flat parts: by rank,
+    # with 1 at the same quantile as strength has it.
+    return 2 * ((1 - walk.order) * strength + walk.order * ranks(strength) / 0.9)
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """The place of each value among all, 0 … 1, equal ones in the middle of theirs; (values,) float64."""
+    ordered = np.sort(values)
+    below, up_to = (np.searchsorted(ordered, values, side) for side in ("left", "right"))
+    return (below + up_to) / (2 * max(len(values), 1))
 
 
 def _pixel_strength(work: LeafWork, plane: WorkingPlane) -> np.ndarray:
-    """Edge strength of every pixel of the plane, (rows, columns) float32, at the scale of the region tree's leaves."""
+    """Edge strength of every pixel of the plane, (rows, columns) float32: of the channels alone, as the embedding is
+    coarse, on a blur small enough for thin objects and large enough for noise.
+    """
     strength, recipe = np.empty(plane.shape, np.float32), Recipe(leaves=plane.leaves)
+    sigma = max(LEAST_BLUR, 0.1 * leaf_side(plane.shape, plane.leaves))
     for tile in plane.tiles:
         part, even = work.part(tile)
-        found = leaf_strength(even, work.embedding, follow_edges=work.follow_edges, recipe=recipe, part=part)
+        if work.follow_edges:
+            found = np.sqrt(squared_gradient(even, sigma))
+        else:
+            found = leaf_strength(even, work.embedding, follow_edges=False, recipe=recipe, part=part)
         strength[tile.rows, tile.columns] = found[tile.within(part.tile)]
     return strength
