@@ -39,6 +39,7 @@ def test_layers_get_labels_that_mean_the_same(driver):
     kind = driver.dock.session.found.kinds[1]
     driver.panel.table.selectRow(1)
     assert driver.viewer.layers.selection.active is labels[kind.typical[0]]
+    driver.viewer.layers.remove("most typical")
     names = driver.names()
     driver.viewer.layers.selection = set(list(driver.viewer.layers)[:3])
     driver.run()

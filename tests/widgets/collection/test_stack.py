@@ -119,6 +119,9 @@ def test_regions_keep_their_number_while_they_move(driver):
     assert rows.loc[regions.data[0, 9, 8], "plane_max"] == 3
     assert "3 of them on every plane" in driver.message
     assert not driver.layer("kinds").visible
+    driver.panel.table.selectRow(0)
+    assert driver.layer("kinds").visible
+    assert not regions.visible
 
     regions.data_setitem((np.array([0]), np.array([1]), np.array([1])), 9)
     painted = regions.data.copy()

@@ -175,6 +175,9 @@ class Session:
         for each in self.labels_layers:
             each.selected_label = kind.number
         layer.visible = True
+        traced = self._live[REGIONS].layer if REGIONS in self._live else None
+        if traced is not None:
+            traced.visible = False
         self.viewer.layers.selection.active = layer
         name = self.found.pool.names[number]
         return f"Kind {kind.number} is most typical here, in {name}: {kind.share:.0%} of all, in {kind.images} images."
@@ -219,6 +222,7 @@ class Session:
         assert found is not None
         source = found.pool.stack
         assert source is not None
+        self._marker.clear()
         spec = regions_spec(found, labels)
         live = self._live.setdefault(REGIONS, LiveLabels(self.viewer))
         layer, edited, new = live.show(spec, table, lambda: arrange(labels, source))
