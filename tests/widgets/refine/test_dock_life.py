@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+from qtpy.QtCore import QCoreApplication, QEvent
 
 from napari_what_where.refinement.edit import edit_where
 from napari_what_where.widgets.refine.target import HELPER
@@ -230,3 +231,38 @@ def test_what_is_asked_for_while_too_much_waits_is_refused_in_words(driver, pict
     go_on.set()
     driver.wait()
     assert done == list(range(32))
+
+
+def test_a_task_that_follows_from_another_is_waited_for_and_can_be_cancelled(driver):
+    work, ended = driver.dock.work, []
+    go_on = threading.Event()
+
+    def then(answer):
+        work.begin(lambda report: go_on.wait(30), ended.append, lambda: ended.append("cancelled"))
+
+    work.add(lambda: work.begin(lambda report: "first", then))
+    first = work.task
+    driver.qtbot.waitUntil(lambda: work.task is not first)
+    driver.qtbot.wait(100)  # the first has ended
+    assert not work.idle
+    work.add(lambda: ended.append("next"))
+    assert not ended
+    go_on.set()
+    driver.wait()
+    assert ended == [True, "next"]
+
+
+def test_a_window_that_is_gone_before_its_task_hears_nothing_of_it(driver, picture, wrong):
+    dock, go_on = driver.dock, threading.Event()
+    driver.viewer.add_image(picture)
+    driver.viewer.add_labels(wrong.copy())
+    heard = []
+    dock.work.add(lambda: dock.work.begin(lambda report: go_on.wait(30), heard.append))
+    task, work = dock.work.task, dock.work
+    dock.closing.leave()
+    work._timer.deleteLater()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    go_on.set()
+    driver.qtbot.waitUntil(lambda: not task.running, timeout=30_000)
+    driver.wait()
+    assert not heard

@@ -42,7 +42,7 @@ class Closing(QObject):
         self._gone = True
         dock = self._dock
         dock.objects.stop()
-        dock.work.cancel()
+        dock.work.close()
         dock.leave_tool()
         dock.mouse.stop()
         dock.keys.release()

@@ -206,7 +206,10 @@ class Scribble(Tool):
         from napari_what_where.refinement.edit import edit_between
 
         dock, plane, result, before = self.dock, self.plane, self._result, self._before
-        if plane is None or self._drawn is None:
+        if plane is None:
+            return
+        if self._drawn is None:
+            dock.say("Nothing is drawn yet: draw first, then accept.")
             return
         if result is None or before is None:
             self._accepting = True  # as soon as it is there

@@ -37,6 +37,7 @@ class Work(QObject):
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._tell)
         self._running = False
+        self._closed = False
 
     @property
     def idle(self) -> bool:
@@ -72,7 +73,7 @@ class Work(QObject):
     ) -> None:
         """Do ``work(report)`` in a thread, then ``finish(answer)`` here, or ``otherwise()`` if there is none.
 
-        Only from a function that was added.
+        Only from a function that was added, or as the last thing that ``finish`` does.
         """
 
         def succeed(answer: Any) -> None:
@@ -107,8 +108,18 @@ class Work(QObject):
         if self.task is not None:
             self.task.cancel()
 
+    def close(self) -> None:
+        """Stop, for good: of what still runs nothing is heard, as widgets may be gone when it ends."""
+        self._closed = True
+        self._timer.stop()
+        self.cancel()
+
     def _end(self, task: Task) -> None:
+        if self.task is not task:  # what finished it has begun another, whose end goes on
+            return
         self.task = None
+        if self._closed:
+            return
         self._timer.stop()
         self.busy.emit(False)
         if task.cancelled:
