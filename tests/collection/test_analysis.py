@@ -140,7 +140,10 @@ def test_what_was_finished_is_found_again_unless_something_changed(images, tmp_p
     found = ww.analyze_collection(images, backbone=second, clusters=3, count=4, folder=tmp_path)
     assert (first.seen, second.seen) == (4, 0)
     assert found.labels[0].shape == (32, 40)
-    ww.analyze_collection(images, backbone=second, clusters=2, count=4, folder=tmp_path)
+    other = ww.analyze_collection(images, backbone=second, clusters=2, count=4, folder=tmp_path)
+    assert (second.seen, other.clusters) == (0, 2)
+    np.testing.assert_array_equal(other.labels[1], ww.analyze_collection(images, clusters=2, count=4).labels[1])
+    ww.analyze_collection(images, backbone=second, clusters=2, count=3, folder=tmp_path)
     assert second.seen == 4
     changed = [*images[:3], images[3][::-1].copy()]
     third = Counting()

@@ -37,6 +37,7 @@ from napari_what_where.progress import Progress, Report, checkpoints, ignore_pro
 
 if TYPE_CHECKING:
     from napari_what_where.activations.backbone import Backbone
+    from napari_what_where.embedding.collection.projection import Projection
     from napari_what_where.segments.shared import SharedClusters
 
 METHODS = {"streaming": project, "gradient": descend}
@@ -92,8 +93,8 @@ def analyze_collection(
         By default one intensity scaling for all, fitted to some of them.
     folder : path, optional
         Where activations, while it runs, embeddings and labels are kept. A run that was stopped goes on from there,
-        and what was finished is found again, if images and options are the same. Default: a temporary folder, which is
-        removed with the answer.
+        and what was finished is found again, if images and options are the same; other ``clusters`` take no model.
+        Default: a temporary folder, which is removed with the answer.
     skip_bad : bool
         Leave out an image that cannot be read or analysed, and tell in ``failures``; else raise.
     report : function of one Progress
@@ -141,7 +142,7 @@ def analyze_collection(
     place = Path(folder if folder is not None else tempfile.mkdtemp(prefix="what-where-"))
     try:
         passes = Passes(images, model, pathway, Spool(place / "activations"), target, skip_bad, report, scale)
-        found = _finished(passes, options, place) or _run(passes, options, place)
+        found = _run(passes, options, place)
     except BaseException:
         if folder is None:
             shutil.rmtree(place, ignore_errors=True)
@@ -153,13 +154,38 @@ def analyze_collection(
 
 def _run(passes: Passes, options: dict[str, Any], place: Path) -> CollectionAnalysis:
     started = time.perf_counter()
-    scale = passes.fit_scale()
+    earlier = _earlier(passes, options, place)
+    if earlier is not None and earlier.provenance["options"] == plain(options):
+        return earlier
+    # Until the new one is there no record vouches for what is being replaced.
+    (place / RECORD).unlink(missing_ok=True)
+    if earlier is None:
+        record, projection = _embed(passes, options, place)
+    else:
+        record, projection = {**earlier.provenance, "options": options}, earlier.projector.projection
+    clusters = _label(passes, record, place)
+    scale, follow_edges = passes.fit_scale(), options["follow_edges"]
+    projector = Projector(passes.backbone, scale, passes.device, projection, clusters, follow_edges)
+    seconds = {"in all": round(time.perf_counter() - started, 3)}
+    made_at = datetime.now(UTC).isoformat(timespec="seconds")
+    record = plain({**record, "made_at": made_at, "clusters": clusters.count, "seconds": seconds})
+    values = np.array(record["eigenvalues"])
+    analysis = CollectionAnalysis(values, dict(passes.failures), record, place, projector, passes.images)
+    analysis.save(place / PROJECTION)
+    with atomic_path(place / RECORD) as temporary:
+        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    passes.spool.clear()
+    return analysis
+
+
+def _embed(passes: Passes, options: dict[str, Any], place: Path) -> tuple[dict[str, Any], Projection | None]:
+    """Find the eigenvectors and write those of each image; what is recorded of them, and what applies them."""
+    passes.fit_scale()
     found = METHODS[options["method"]](passes, options)
     for number, embedding in zip(passes.good, found.embeddings, strict=True):
         write_embedding(image_folder(place, number), embedding)
     record = {
         "made_by": "napari-what-where",
-        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": package_versions(),
         "options": options,
         "model": passes.backbone.describe(),
@@ -171,16 +197,7 @@ def _run(passes: Passes, options: dict[str, Any], place: Path) -> CollectionAnal
         "layers": found.layers,
         **found.details,
     }
-    clusters = _label(passes, record, place)
-    projector = Projector(passes.backbone, scale, passes.device, found.projection, clusters, options["follow_edges"])
-    seconds = {"in all": round(time.perf_counter() - started, 3)}
-    record = plain({**record, "clusters": clusters.count, "seconds": seconds})
-    analysis = CollectionAnalysis(found.values, dict(passes.failures), record, place, projector, passes.images)
-    analysis.save(place / PROJECTION)
-    with atomic_path(place / RECORD) as temporary:
-        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    passes.spool.clear()
-    return analysis
+    return record, found.projection
 
 
 def _label(passes: Passes, record: dict[str, Any], place: Path) -> SharedClusters:
@@ -203,13 +220,13 @@ def _label(passes: Passes, record: dict[str, Any], place: Path) -> SharedCluster
     return clusters
 
 
-def _finished(passes: Passes, options: dict[str, Any], place: Path) -> CollectionAnalysis | None:
-    """What an earlier run found in the same images with the same options, if it lies in that folder."""
+def _earlier(passes: Passes, options: dict[str, Any], place: Path) -> CollectionAnalysis | None:
+    """What an earlier run found in the same images, if it lies in that folder; clusters alone may be others."""
     try:
         record = json.loads((place / RECORD).read_text(encoding="utf-8"))
         failures = {int(number): text for number, text in record["failures"].items()}
-        same = (record["options"], record["model"], record["versions"]) == (
-            plain(options),
+        same = (_before_clusters(record["options"]), record["model"], record["versions"]) == (
+            _before_clusters(plain(options)),
             plain(passes.backbone.describe()),
             package_versions(),
         )
@@ -220,11 +237,17 @@ def _finished(passes: Passes, options: dict[str, Any], place: Path) -> Collectio
     passes.sign_all()
     if _signatures(passes) != record["images"]:
         return None
+    passes.failures.update(failures)
     try:
         saved = CollectionAnalysis.load(place / PROJECTION, backbone=passes.backbone, device=str(passes.device))
     except ValueError:
         return None
     return replace(saved, failures=failures, provenance=record, folder=place, images=passes.images)
+
+
+def _before_clusters(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that decide the eigenvectors."""
+    return {name: value for name, value in options.items() if name not in ("clusters", "follow_edges")}
 
 
 def _signatures(passes: Passes) -> list[str]:

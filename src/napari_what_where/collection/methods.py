@@ -82,14 +82,20 @@ def descend(passes: Passes, options: Mapping[str, Any]) -> Found:
 
     more = dict(options["method_options"])
     redraw, seed = bool(more.pop("redraw", True)), options["seed"]
+    with passes.backbone.at_timestep(0) as known:
+        redraw = redraw and known
     passes.first(lambda layers: 1)
     good = passes.good
 
     def activations_of(numbers: Sequence[int], draw: int) -> Iterator[Sequence[TokenActivations]]:
         timestep = int(np.random.default_rng([seed, draw]).integers(MOST_TIMESTEP + 1))
         for number in (good[each] for each in numbers):
-            with passes.backbone.at_timestep(timestep) as drawn:
-                yield passes.fresh(number) if redraw and drawn else passes.kept(number)
+            if not redraw:
+                yield passes.kept(number)
+                continue
+            with passes.backbone.at_timestep(timestep):
+                layers = passes.fresh(number)
+            yield layers
 
     table = solve_collection_gradient(
         activations_of,
@@ -100,6 +106,7 @@ def descend(passes: Passes, options: Mapping[str, Any]) -> Found:
         device=passes.device,
         report=passes.report,
         checkpoint=passes.spool.folder / "gradient.pt",
+        frozen=not redraw,
         **more,
     )
     values = np.asarray(table.values)
