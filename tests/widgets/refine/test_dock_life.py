@@ -266,3 +266,14 @@ def test_a_window_that_is_gone_before_its_task_hears_nothing_of_it(driver, pictu
     driver.qtbot.waitUntil(lambda: not task.running, timeout=30_000)
     driver.wait()
     assert not heard
+
+
+def test_what_keeps_strokes_from_being_carried_on_is_said(driver, picture, wrong):
+    driver.viewer.add_image(picture)
+    layer = driver.viewer.add_labels(np.zeros((10, 10), int), name="small")
+    driver.press("scribble")
+    assert "lie on no image" in driver.message
+    layer.data = wrong.copy()
+    assert "another shape" in driver.message
+    assert driver.dock.tool is None
+    assert len(driver.names()) == 2

@@ -105,6 +105,7 @@ class RefineDock(QWidget):
         layer.mode = "pan_zoom"  # a brush would paint with the same click
         self.viewer.layers.selection.active = layer
         self.active, tool = name, self.tools[name]
+        self.say(tool.hint)  # before what the tool may have to say
         if not tool.enter():
             self.leave_tool()
             return
@@ -115,7 +116,6 @@ class RefineDock(QWidget):
             self.keys.bind(each, LEAVE, lambda _: self.leave_tool())
         self.panel.show_tool(name)
         self.show_decision()
-        self.say(tool.hint)
 
     def leave_tool(self) -> None:
         """Turn the tool off that is on, if any; what it showed goes."""

@@ -89,6 +89,7 @@ class Scribble(Tool):
             return
         if self.strokes.data.size != plane.size:  # other data
             self.dock.leave_tool()
+            self.dock.say(f"{plane.layer.name!r} has another shape now: the strokes are dropped.", problem=True)
         elif self._result is None or before is None or not np.array_equal(plane.read(), before):
             self._carry_anew()
 
