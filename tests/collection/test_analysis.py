@@ -236,7 +236,7 @@ def test_the_built_in_model_sees_each_image_in_both_pathways(images):
         assert {layer["pathway"] for layer in found.provenance["layers"]} == {"what", "where"}
 
 
-GRADIENT = {"epochs": 30, "batch": 3, "within": 20, "between": 20, "side": 8, "ema": 0.9}
+GRADIENT = {"epochs": 12, "batch": 3, "within": 20, "between": 20, "side": 8, "ema": 0.9}
 
 
 def test_the_gradient_method_tells_the_same_things_apart(images):
