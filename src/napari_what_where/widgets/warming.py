@@ -29,6 +29,17 @@ def warm_analysis() -> threading.Thread:
     return _in_background(_import_analysis)
 
 
+def warm_collection() -> threading.Thread:
+    """Import what a run on many images needs, too: the library that finds clusters holds the interpreter long."""
+
+    def load() -> None:
+        _import_analysis()
+        for name in ("sklearn.cluster", "napari_what_where.collection.analysis"):
+            importlib.import_module(name)
+
+    return _in_background(load)
+
+
 def warm_model(class_name: str) -> threading.Thread:
     """Import what a run of a model of that class of diffusers or transformers needs, too."""
 

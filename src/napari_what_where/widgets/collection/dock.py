@@ -34,6 +34,7 @@ from napari_what_where.widgets.models import Models
 from napari_what_where.widgets.refine.saving import Saving
 from napari_what_where.widgets.source import source_of
 from napari_what_where.widgets.task import Task
+from napari_what_where.widgets.warming import warm_collection
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -75,6 +76,7 @@ class CollectionDock(QWidget):
         self.listing = Listing(self)
         self._connect_panel()
         self.watch = Watch(self)
+        warm_collection()
 
     def _connect_panel(self) -> None:
         panel = self.panel
