@@ -210,7 +210,7 @@ def by_gradient(pictures: list[np.ndarray], shared: dict[str, Any], place: Path)
     place.mkdir(parents=True, exist_ok=True)
     clock, before = place / "seconds.json", time.process_time()
     earlier = json.loads(clock.read_text()) if clock.exists() else 0.0
-    frozen = {"redraw": False}
+    frozen = {"redraw": False, "save_every": 20}
     try:
         found = ww.analyze_collection(pictures, **shared, method="gradient", method_options=frozen, folder=place)
     finally:

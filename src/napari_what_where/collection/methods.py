@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_what_where.embedding.types import Embedding
 from napari_what_where.progress import Progress
+from napari_what_where.store.entry import layer_bytes
 
 if TYPE_CHECKING:
     from napari_what_where.activations.types import TokenActivations
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from napari_what_where.embedding.collection.projection import Projection
     from napari_what_where.embedding.collection.statistics import Part, ValueMeans
 
+MOST_HELD = 2 * 10**9
+"""Bytes of activations that the gradient method keeps in memory."""
 MOST_TIMESTEP = 300
 """The paper draws timesteps of 0…300 for collections (Zhang, Yunis & Maire 2024)."""
 
@@ -86,12 +89,25 @@ def descend(passes: Passes, options: Mapping[str, Any]) -> Found:
         redraw = redraw and known
     passes.first(lambda layers: 1)
     good = passes.good
+    # Read again in every epoch, so as far as they fit they are not read from disk.
+    held: dict[int, list[TokenActivations]] = {}
+    room = MOST_HELD
+
+    def kept(number: int) -> list[TokenActivations]:
+        nonlocal room
+        if number in held:
+            return held[number]
+        layers = passes.kept(number)
+        size = sum(map(layer_bytes, layers))
+        if size <= room:
+            held[number], room = layers, room - size
+        return layers
 
     def activations_of(numbers: Sequence[int], draw: int) -> Iterator[Sequence[TokenActivations]]:
         timestep = int(np.random.default_rng([seed, draw]).integers(MOST_TIMESTEP + 1))
         for number in (good[each] for each in numbers):
             if not redraw:
-                yield passes.kept(number)
+                yield kept(number)
                 continue
             with passes.backbone.at_timestep(timestep):
                 layers = passes.fresh(number)
