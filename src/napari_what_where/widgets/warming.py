@@ -21,6 +21,7 @@ from pathlib import Path
 
 _SWITCH_S = 5e-4
 """How long a thread that imports may keep the interpreter from one that asks for it; Python's own is ten times that."""
+_COLLECTION = "napari_what_where.collection.analysis"
 _one_at_a_time = threading.Lock()
 
 
@@ -34,7 +35,7 @@ def warm_collection() -> threading.Thread:
 
     def load() -> None:
         _import_analysis()
-        for name in ("sklearn.cluster", "napari_what_where.collection.analysis"):
+        for name in ("sklearn.cluster", "skimage.morphology", "skimage.segmentation", "tifffile", _COLLECTION):
             importlib.import_module(name)
 
     return _in_background(load)
