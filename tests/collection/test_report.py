@@ -245,14 +245,24 @@ def test_colours_lie_over_clusters_and_nowhere_else(rng):
     np.testing.assert_allclose(shown[:, 4:], 0.3 * grey[..., None] + 0.7 * label_colours(2)[0], atol=1)
 
 
-def test_colours_are_those_of_napari():
-    colormaps = pytest.importorskip("napari.utils.colormaps")
-    shown = np.array([colormaps.label_colormap(49, seed=0.5).map(label)[:3] for label in range(1, 121)])
-    np.testing.assert_array_equal(label_colours(120), np.rint(255 * shown))
+def test_colours_are_told_apart_and_come_again():
+    colours = label_colours(50).astype(int)
+    apart = np.abs(colours[:20, None] - colours[None, :20]).sum(axis=2) + 1000 * np.eye(20, dtype=int)
+    assert apart.min() > 70
+    np.testing.assert_array_equal(colours[20:40], colours[:20])
+
+
+def test_the_window_has_the_same_colours():
+    pytest.importorskip("napari")
+    from napari_what_where.widgets.colours import collection_colours
+
+    shown = np.array([collection_colours().map(label) for label in range(1, 46)])
+    np.testing.assert_array_equal(label_colours(45), np.rint(255 * shown[:, :3]))
+    assert collection_colours().map(0)[3] == 0
 
 
 def test_what_is_written_on_a_colour_can_be_read():
-    for colour in label_colours(49):
+    for colour in label_colours(20):
         linear = [
             np.where(each <= 0.04045, each / 12.92, ((each + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
             for each in (colour / 255, np.array([int(ink_on(colour)[1:3], 16) / 255] * 3))

@@ -11,6 +11,17 @@ KINDS = 10
 """Colours for kinds; never more of them are found in an image."""
 
 
+def collection_colours() -> Any:
+    """A colormap of the colours that clusters of a collection have wherever they are shown."""
+    import numpy as np
+    from napari.utils.colormaps import CyclicLabelColormap
+
+    from napari_what_where.collection.report.colours import DISTINCT, label_colours
+
+    opaque = np.concatenate([label_colours(DISTINCT) / 255, np.ones((DISTINCT, 1))], axis=1)
+    return CyclicLabelColormap(colors=np.concatenate([np.zeros((1, 4)), opaque]), background_value=0)
+
+
 def colour_by_kind(layer: Labels) -> None:
     """One colour for all labels that share a value in the layer's feature "kind"."""
     from napari.utils.colormaps import DirectLabelColormap, label_colormap

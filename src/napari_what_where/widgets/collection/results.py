@@ -16,6 +16,7 @@ from napari_what_where.widgets.buffers import label_type
 from napari_what_where.widgets.collection.kinds import Kind, describe_kinds
 from napari_what_where.widgets.collection.lazy import lazy_stack
 from napari_what_where.widgets.collection.pool import FileImages, Look, Pool
+from napari_what_where.widgets.colours import collection_colours
 from napari_what_where.widgets.results import METADATA_KEY, LayerSpec, arrange, placement
 from napari_what_where.widgets.source import Source
 
@@ -131,7 +132,13 @@ def _of_folder(pool: Pool, analysis: CollectionAnalysis, kinds: Sequence[Kind], 
     metadata = {METADATA_KEY: analysis.provenance}
     labels = LayerSpec(
         lazy_stack(lambda n: analysis.labels[n], len(files), size, label_type(analysis.clusters)),
-        {"name": _name(pool, analysis, "kinds"), "opacity": 0.5, "metadata": metadata, **place},
+        {
+            "name": _name(pool, analysis, "kinds"),
+            "opacity": 0.5,
+            "colormap": collection_colours(),
+            "metadata": metadata,
+            **place,
+        },
     )
     pictures = _file_pictures(pool, files, looks, size, place)
     fixed = frozenset(pictures)
@@ -259,9 +266,10 @@ def _labels_spec(
     what: str = "kinds",
 ) -> LayerSpec:
     record = {**analysis.provenance, "result": what} | ({} if image is None else {"image": image})
-    return LayerSpec(
-        data, {"name": name, "opacity": 0.5, **placement(source, shape), "metadata": {METADATA_KEY: record}}
-    )
+    look: dict[str, Any] = {"name": name, "opacity": 0.5, "metadata": {METADATA_KEY: record}}
+    if what == "kinds":
+        look["colormap"] = collection_colours()
+    return LayerSpec(data, {**look, **placement(source, shape)})
 
 
 def _vectors_spec(source: Source, spread: np.ndarray, analysis: CollectionAnalysis, of: str) -> LayerSpec:
