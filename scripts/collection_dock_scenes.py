@@ -74,7 +74,7 @@ def sample(folder: Path, model: str) -> None:
     viewer.dims.set_current_step(viewer.dims.ndim - 3, 3)
     viewer.reset_view()
     dock.panel.table.selectRow(1)
-    take(viewer, folder / "collection.png")
+    take(viewer, folder / "collection.png", colours=None)
     viewer.close()
 
 
