@@ -37,6 +37,14 @@ from environment import describe_environment  # noqa: E402
 
 import napari_what_where as ww  # noqa: E402
 from napari_what_where.collection.answer import CollectionAnalysis  # noqa: E402
+from napari_what_where.embedding.collection.projection import solve  # noqa: E402
+from napari_what_where.embedding.collection.statistics import (  # noqa: E402
+    Gram,
+    UnitMoments,
+    ValueMeans,
+    image_features,
+    parts_of,
+)
 from napari_what_where.segments.clusters import kmeans  # noqa: E402
 from napari_what_where.segments.shared import SAMPLE, shared_coordinates  # noqa: E402
 
@@ -137,8 +145,6 @@ def coordinates(found: CollectionAnalysis) -> Points:
 
 def features(found: CollectionAnalysis, images: Sequence[np.ndarray]) -> Points:
     """The features whose affinity was solved."""
-    from napari_what_where.embedding.collection.statistics import image_features
-
     projector = found.projector
     points = []
     for image in images:
@@ -186,7 +192,7 @@ def one_case(
         "raw features": cluster(features(found, pictures), classes),
     }
     labels["streaming, pixels"] = np.stack([pixels_to_cells(each) for each in found.labels]) - 1
-    alone = np.stack([by_size(image_alone(image, shared, classes)) for image in pictures])
+    alone = np.stack([by_size(image_alone(image, found, options["pathway"], classes)) for image in pictures])
     labels["image by image"] = alone
     if gradient and "network alone" in case:
         slow, record["seconds"][f"{case}, gradient"] = by_gradient(pictures, shared, work / re.sub(r"\W+", "-", case))
@@ -228,9 +234,15 @@ def pixels_to_cells(labels: np.ndarray) -> np.ndarray:
     return np.array([np.bincount(cell).argmax() for cell in cells])
 
 
-def image_alone(image: np.ndarray, shared: dict[str, Any], classes: int) -> np.ndarray:
-    """The clusters of one image without the others."""
-    return cluster(coordinates(ww.analyze_collection([image], **{**shared, "clusters": 1})), classes)[0]
+def image_alone(image: np.ndarray, found: CollectionAnalysis, pathway: str, classes: int) -> np.ndarray:
+    """The clusters of one image, analysed as a collection of its own."""
+    projector = found.projector
+    layers = projector.backbone.extract(image, scale=projector.scale)
+    parts = parts_of(layers, pathway)
+    means = ValueMeans.of(layers, parts)
+    maps = UnitMoments.of(layers, parts, means).maps(means)
+    embedding = solve(Gram.of(layers, maps), maps, COUNT).embed(layers)
+    return cluster([on_cells(shared_coordinates(embedding), embedding.grid)], classes)[0]
 
 
 def by_size(labels: np.ndarray) -> np.ndarray:
