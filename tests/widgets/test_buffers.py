@@ -60,6 +60,8 @@ def test_more_labels_than_16_bits_hold_come_and_go_in_one_layer(make_napari_view
         monkeypatch.setattr(buffers, "MOST_IN_16_BITS", limit)
         for count in (4, 9):
             driver.panel.segments.spin.setValue(count)
+            # After a change that took long, as on a busy machine, the slider waits before the next.
+            qtbot.waitUntil(lambda count=count: len(np.unique(layer.data)) == count, timeout=20_000)
             assert driver.segments is layer
             assert layer.data.dtype == (kind if count == 9 else np.uint16)
             np.testing.assert_array_equal(layer.data, driver.dock.session.stack.labels(count)[0])
