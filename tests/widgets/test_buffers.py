@@ -53,8 +53,10 @@ def test_labels_are_small_where_that_leaves_as_many_numbers_free():
 
 def test_more_labels_than_16_bits_hold_come_and_go_in_one_layer(make_napari_viewer, qtbot, picture, monkeypatch):
     driver = Driver(make_napari_viewer(show=True), qtbot)
+    driver.dock.setFixedWidth(420)  # whatever it says later, the canvas stays as wide
     driver.viewer.add_image(picture)
     driver.run()
+    qtbot.wait(300)
     layer, drawn = driver.segments, {}
     for limit, kind in ((MOST_IN_16_BITS, np.uint16), (8, np.int32), (MOST_IN_16_BITS, np.uint16)):
         monkeypatch.setattr(buffers, "MOST_IN_16_BITS", limit)
