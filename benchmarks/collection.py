@@ -155,8 +155,10 @@ def features(found: CollectionAnalysis, images: Sequence[np.ndarray]) -> Points:
     return points
 
 
-def quality(images: int, work: Path, *, gradient: bool, worlds: Sequence[str]) -> dict[str, Any]:
-    """Every world, backbone and pathway."""
+def quality(
+    images: int, work: Path, *, gradient: bool, worlds: Sequence[str], keep: Callable[[dict[str, Any]], None]
+) -> dict[str, Any]:
+    """Every world, backbone and pathway; ``keep`` gets the record after each, as they take minutes."""
     record: dict[str, Any] = {"images": images, "results": {}, "less": {}, "held out": {}, "seconds": {}}
     for world in worlds:
         from claim import make_collection
@@ -168,7 +170,7 @@ def quality(images: int, work: Path, *, gradient: bool, worlds: Sequence[str]) -
                 case = f"{world}: {name}, {pathway}"
                 print(case, flush=True)
                 one_case(case, pictures, truth, {**options, "pathway": pathway}, work, record, gradient=gradient)
-    record["classes"] = {world: int(truth.max()) + 1 for world in worlds}
+                keep(record)
     return record
 
 
@@ -392,13 +394,15 @@ def main() -> None:
     if options.what == "one":
         one(options.name, options.count)
         return
-    record = (
-        quality(options.images, options.work, gradient=options.gradient, worlds=options.worlds)
-        if options.what == "quality"
-        else growth(options.counts)
-    )
-    if options.json:
-        options.json.write_text(json.dumps({**record, "environment": describe_environment()}, indent=2) + "\n")
+
+    def keep(record: dict[str, Any]) -> None:
+        if options.json:
+            options.json.write_text(json.dumps({**record, "environment": describe_environment()}, indent=2) + "\n")
+
+    if options.what == "quality":
+        keep(quality(options.images, options.work, gradient=options.gradient, worlds=options.worlds, keep=keep))
+    else:
+        keep(growth(options.counts))
 
 
 if __name__ == "__main__":
