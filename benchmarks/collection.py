@@ -12,7 +12,8 @@ over classes, on cells of 4 pixels. Beside the streaming method, with the same k
   clusters matched by itself with the truth, which nobody could do: what identity across images costs;
 - raw features: k-means on the very features whose affinity is solved, without eigenvectors.
 
-Held out: a quarter of the images, embedded by the projection of the others, against being included. Intervals: paired
+Held out: a quarter of the images, embedded by the projection of the others, against being included; the clusters are
+those of the others in both. Intervals: paired
 bootstrap over images, the matching kept. Growth: a child process for each number of images; its peak memory and time.
 """
 
@@ -189,8 +190,9 @@ def one_case(
     shared = {**options, "count": COUNT, "clusters": classes, "device": "cpu"}
     found, seconds = timed(lambda: ww.analyze_collection(pictures, **shared))
     record["seconds"][f"{case}, streaming"] = seconds
+    points = coordinates(found)
     labels = {
-        "streaming": cluster(coordinates(found), classes),
+        "streaming": cluster(points, classes),
         "raw features": cluster(features(found, pictures), classes),
     }
     labels["streaming, pixels"] = np.stack([pixels_to_cells(each) for each in found.labels]) - 1
@@ -207,7 +209,7 @@ def one_case(
     record["less"][case] = {
         name: interval(draws["streaming"] - values) for name, values in draws.items() if name != "streaming"
     }
-    record["held out"][case] = held_out(pictures, truth, shared, tables["streaming"])
+    record["held out"][case] = held_out(pictures, truth, shared, points)
     for name, values in record["results"][case].items():
         print(f"    {name:<32}{values['mean']:.3f}", flush=True)
     print("    held out less included", record["held out"][case], flush=True)
@@ -265,24 +267,25 @@ def matched_alone(table: np.ndarray) -> float:
 
 
 def held_out(
-    pictures: list[np.ndarray], truth: np.ndarray, shared: dict[str, Any], included: np.ndarray
+    pictures: list[np.ndarray], truth: np.ndarray, shared: dict[str, Any], included: Points
 ) -> dict[str, float]:
-    """The mIoU on a quarter of the images by the projection of the others, less that of being included."""
+    """The mIoU on a quarter of the images by the projection of the others, less that of being included.
+
+    In both the clusters are found among the others alone, so that it is the embedding that is compared.
+    """
     out = np.arange(len(pictures)) % 4 == 3
-    known = [each for each, other in zip(pictures, out, strict=True) if not other]
-    found = ww.analyze_collection(known, **shared)
-    points = coordinates(found)
-    points += [
-        on_cells(shared_coordinates(each), each.grid)
-        for each in (found.projector.embedding(pictures[number]) for number in np.flatnonzero(out))
+    others, left = np.flatnonzero(~out), np.flatnonzero(out)
+    found = ww.analyze_collection([pictures[number] for number in others], **shared)
+    projected = (found.projector.embedding(pictures[number]) for number in left)
+    apart = coordinates(found) + [on_cells(shared_coordinates(each), each.grid) for each in projected]
+    together = [included[number] for number in (*others, *left)]
+    tables = [
+        confusion(clusters_of_known(points, len(others), int(truth.max()) + 1), truth[[*others, *left]])
+        for points in (apart, together)
     ]
-    # The clusters are those of the known images alone.
-    labels = clusters_of_known(points, len(known), int(truth.max()) + 1)
-    order = np.concatenate([np.flatnonzero(~out), np.flatnonzero(out)])
-    table = confusion(labels, truth[order])
-    without, with_them = table[len(known) :], included[out]
-    draws = sampled_pair(without, matched(table[: len(known)]), with_them, matched(included))
-    return interval(draws)
+    partners = [matched(table[: len(others)]) for table in tables]
+    without, with_them = (table[len(others) :] for table in tables)
+    return interval(sampled_pair(without, partners[0], with_them, partners[1]))
 
 
 def clusters_of_known(points: Points, known: int, count: int) -> np.ndarray:
