@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtWidgets import QHBoxLayout, QSlider, QSpinBox, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QSlider, QSpinBox, QWidget
+
+from napari_what_where.device import DEVICES
 
 MOST_SEGMENTS = 1000
 LONG_S = 0.1
 """A change that takes longer to show makes the slider rest before the next."""
 _STEPS = 400
+
+
+def count_of_eigenvectors() -> QSpinBox:
+    """How many eigenvectors to solve for."""
+    box = QSpinBox()
+    box.setRange(1, 200)
+    box.setValue(16)
+    box.setToolTip("How many eigenvectors to solve for")
+    return box
+
+
+def choice_of_device(tip: str) -> QComboBox:
+    """Where to compute."""
+    box = QComboBox()
+    box.addItems(DEVICES)
+    box.setToolTip(f"{tip}; auto takes a GPU if there is one")
+    return box
 
 
 class SegmentCount(QWidget):

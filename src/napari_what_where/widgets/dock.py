@@ -13,7 +13,6 @@ from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_what_where.activations.registry import list_backbones
 from napari_what_where.estimates.resources import Estimate, remember_speed
-from napari_what_where.failures import Explained, explain
 from napari_what_where.progress import Report
 from napari_what_where.widgets.background import BackgroundPicker
 from napari_what_where.widgets.choosing import Chooser
@@ -28,7 +27,7 @@ from napari_what_where.widgets.panel import Panel
 from napari_what_where.widgets.picking import CanvasPicker
 from napari_what_where.widgets.session import OBJECTS, Session, prepare
 from napari_what_where.widgets.source import Source
-from napari_what_where.widgets.task import Task
+from napari_what_where.widgets.task import Task, said_of
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -222,11 +221,9 @@ class WhatWhereDock(QWidget):
 
     def _fail(self, problem: Exception, what: str, told: Callable[[Exception, str], bool]) -> None:
         self.details = "".join(traceback.format_exception(problem))
-        clear = isinstance(problem, ValueError | TypeError | Explained)
-        sentence = explain(problem).rstrip(".")
-        said = f"{sentence if clear else f'{what} failed: {sentence}'}. No layer was changed."
+        said, obscure = said_of(problem, what)
         if not told(problem, said):
-            self.panel.say(said, problem=True, details=not clear and not isinstance(problem, OSError))
+            self.panel.say(said, problem=True, details=obscure)
         self._show_tree_choice()
 
     def _show_progress(self) -> None:

@@ -17,16 +17,14 @@ from qtpy.QtWidgets import (
     QPushButton,
     QRadioButton,
     QSizePolicy,
-    QSpinBox,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
 from superqt import QCollapsible
 
-from napari_what_where.device import DEVICES
 from napari_what_where.progress import Progress
-from napari_what_where.widgets.controls import SegmentCount, row_of
+from napari_what_where.widgets.controls import SegmentCount, choice_of_device, count_of_eigenvectors, row_of
 from napari_what_where.widgets.inputs import SourceInputs
 from napari_what_where.widgets.model_menu import ModelMenu
 from napari_what_where.widgets.model_options import ModelOptions
@@ -98,13 +96,8 @@ class Panel:
             group.addButton(button)
         self.pathways["what"].setChecked(True)
         self.pathway_hint = _small_label()
-        self.count = QSpinBox()
-        self.count.setRange(1, 200)
-        self.count.setValue(16)
-        self.count.setToolTip("How many eigenvectors to solve for")
-        self.device = QComboBox()
-        self.device.addItems(DEVICES)
-        self.device.setToolTip("Where affinities and eigenvectors are computed; auto takes a GPU if there is one")
+        self.count = count_of_eigenvectors()
+        self.device = choice_of_device("Where affinities and eigenvectors are computed")
         self.normalization = QComboBox()
         self.normalization.addItems(["degree", "none"])
         self.normalization.setToolTip("degree: every part of the image counts alike; none: as in the paper")

@@ -8,6 +8,7 @@ from typing import Any
 
 from superqt.utils import FunctionWorker
 
+from napari_what_where.failures import Explained, explain
 from napari_what_where.progress import Cancelled, Progress, Report
 
 
@@ -65,3 +66,11 @@ class Task:
         self.progress = progress
         # Hands the GIL to the GUI thread, which pure-Python stretches of the work would otherwise starve.
         time.sleep(2e-4)
+
+
+def said_of(problem: Exception, what: str) -> tuple[str, bool]:
+    """What a dock says when ``what`` failed and all was put back, and whether the traceback would tell more."""
+    clear = isinstance(problem, ValueError | TypeError | Explained)
+    sentence = explain(problem).rstrip(".")
+    said = f"{sentence if clear else f'{what} failed: {sentence}'}. No layer was changed."
+    return said, not clear and not isinstance(problem, OSError)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
 
-from napari_what_where.failures import Explained, explain
+from napari_what_where.failures import Explained
 from napari_what_where.progress import Progress, Report, checkpoints
 from napari_what_where.widgets.collection.inputs import FOLDER, LAYERS, STACK
 from napari_what_where.widgets.collection.listing import Listing
@@ -33,7 +33,7 @@ from napari_what_where.widgets.collection.watching import Watch
 from napari_what_where.widgets.models import Models
 from napari_what_where.widgets.refine.saving import Saving
 from napari_what_where.widgets.source import source_of
-from napari_what_where.widgets.task import Task
+from napari_what_where.widgets.task import Task, said_of
 from napari_what_where.widgets.warming import warm_collection
 
 if TYPE_CHECKING:
@@ -228,11 +228,9 @@ class CollectionDock(QWidget):
 
     def _fail(self, problem: Exception, what: str, told: Callable[[Exception, str], bool]) -> None:
         self.details = "".join(traceback.format_exception(problem))
-        clear = isinstance(problem, ValueError | TypeError | Explained)
-        sentence = explain(problem).rstrip(".")
-        said = f"{sentence if clear else f'{what} failed: {sentence}'}. No layer was changed."
+        said, obscure = said_of(problem, what)
         if not told(problem, said):
-            self.panel.say(said, problem=True, details=not clear and not isinstance(problem, OSError))
+            self.panel.say(said, problem=True, details=obscure)
 
     def _show_progress(self) -> None:
         if self.task is not None:

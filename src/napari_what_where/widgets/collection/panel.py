@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QButtonGroup,
     QCheckBox,
-    QComboBox,
     QFormLayout,
     QHeaderView,
     QLabel,
@@ -27,11 +26,10 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
-from napari_what_where.device import DEVICES
 from napari_what_where.progress import Progress
 from napari_what_where.widgets.collection.inputs import PoolInputs
 from napari_what_where.widgets.collection.kinds import Kind
-from napari_what_where.widgets.controls import row_of
+from napari_what_where.widgets.controls import choice_of_device, count_of_eigenvectors, row_of
 from napari_what_where.widgets.inputs import _combo
 from napari_what_where.widgets.model_menu import ModelMenu
 from napari_what_where.widgets.model_options import ModelOptions
@@ -97,16 +95,11 @@ class Panel:
         self.automatic = QCheckBox("automatic")
         self.automatic.setToolTip("Choose the number from the images")
         self.automatic.toggled.connect(self.clusters.setDisabled)
-        self.count = QSpinBox()
-        self.count.setRange(1, 200)
-        self.count.setValue(16)
-        self.count.setToolTip("How many eigenvectors to solve for")
+        self.count = count_of_eigenvectors()
         self.edges = QCheckBox("follow image edges")
         self.edges.setChecked(True)
         self.edges.setToolTip("Labels end at edges and colour changes of the image; off, the eigenvectors decide alone")
-        self.device = QComboBox()
-        self.device.addItems(DEVICES)
-        self.device.setToolTip("Where the model and the comparison run; auto takes a GPU if there is one")
+        self.device = choice_of_device("Where the model and the comparison run")
         self.more = QCollapsible("More")
         options = QWidget()
         form = QFormLayout(options)
