@@ -304,10 +304,10 @@ def sampled_pair(a: np.ndarray, partner_a: np.ndarray, b: np.ndarray, partner_b:
     return np.array([miou(a[pick], partner_a) - miou(b[pick], partner_b) for pick in picks])
 
 
-def growth(counts: Sequence[int]) -> dict[str, Any]:
+def growth(counts: Sequence[int], backbones: Sequence[str]) -> dict[str, Any]:
     """Peak memory and time by number of images, each in a process of its own."""
     rows = []
-    for name in ("filters", "built-in, network alone"):
+    for name in backbones:
         for count in counts:
             answer = subprocess.run(
                 [sys.executable, __file__, "one", name, str(count)], check=True, capture_output=True, text=True
@@ -388,6 +388,7 @@ def main() -> None:
     first.add_argument("--gradient", action="store_true")
     second = what.add_parser("growth")
     second.add_argument("--counts", type=int, nargs="+", default=[100, 300, 1000])
+    second.add_argument("--backbones", nargs="+", default=["filters", "built-in, network alone"], choices=BACKBONES)
     for each in (first, second):
         each.add_argument("--json", type=Path)
     third = what.add_parser("one")
@@ -405,7 +406,7 @@ def main() -> None:
     if options.what == "quality":
         keep(quality(options.images, options.work, gradient=options.gradient, worlds=options.worlds, keep=keep))
     else:
-        keep(growth(options.counts))
+        keep(growth(options.counts, options.backbones))
 
 
 if __name__ == "__main__":
