@@ -244,7 +244,8 @@ def image_alone(image: np.ndarray, found: CollectionAnalysis, pathway: str, clas
     layers = projector.backbone.extract(image, scale=projector.scale)
     parts = parts_of(layers, pathway)
     means = ValueMeans.of(layers, parts)
-    maps = UnitMoments.of(layers, parts, means).maps(means)
+    # Few directions, as the eigenproblem is solved for every image: what they leave out changes no cluster to speak of.
+    maps = UnitMoments.of(layers, parts, means).maps(means, 16)
     embedding = solve(Gram.of(layers, maps), maps, COUNT).embed(layers)
     return cluster([on_cells(shared_coordinates(embedding), embedding.grid)], classes)[0]
 
