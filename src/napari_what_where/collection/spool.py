@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -105,8 +105,3 @@ def _needed(layer: TokenActivations, pathway: str) -> TokenActivations:
     if pathway == "where" and layer.query is not None:
         return replace(layer, value=None)
     return layer
-
-
-def total_bytes(layers: Iterable[TokenActivations]) -> int:
-    """What the arrays of an image take on disk."""
-    return sum(map(layer_bytes, layers))

@@ -11,7 +11,7 @@ from napari_what_where.activations.types import TokenActivations
 from napari_what_where.embedding.collection.moments import Moments, leading_directions
 
 LEAST_DEGREE = 1e-6
-"""Degrees of an approximated kernel are floored here; those of the linear affinities cannot fall below 0."""
+"""Degrees are ≥ 0, and ½ for a token like the mean; one that is unlike all others to rounding is divided by no less."""
 
 
 def merged_heads(tensor: torch.Tensor) -> torch.Tensor:
