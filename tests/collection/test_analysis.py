@@ -11,6 +11,7 @@ import napari_what_where as ww
 from napari_what_where.activations.filters import FiltersBackbone
 from napari_what_where.collection.answer import CollectionAnalysis
 from napari_what_where.progress import Cancelled
+from napari_what_where.segments.shared import shared_tree
 
 SIZES = ((32, 40), (40, 32), (36, 36), (32, 32))
 COLOURS = np.array([[230, 40, 40], [40, 200, 60], [50, 60, 220]])
@@ -149,6 +150,50 @@ def test_what_was_finished_is_found_again_unless_something_changed(images, tmp_p
     third = Counting()
     ww.analyze_collection(changed, backbone=third, clusters=2, count=4, folder=tmp_path)
     assert third.seen == 4
+
+
+def test_other_clusters_take_no_model_wherever_that_is_stopped(images, tmp_path):
+    options = {"count": 4, "folder": tmp_path}
+    ww.analyze_collection(images, clusters=3, **options)
+    fresh = ww.analyze_collection(images, clusters=2, count=4)
+    model = Counting(stop_at=0)
+    for place in (("reading", 2), ("clusters", 0), ("labels", 0), ("labels", 2)):
+
+        def stop(progress, place=place) -> None:
+            if (progress.stage, progress.done) == place:
+                raise Cancelled
+
+        with pytest.raises(Cancelled):
+            ww.analyze_collection(images, clusters=2, backbone=model, report=stop, **options)
+    found = ww.analyze_collection(images, clusters=2, backbone=model, **options)
+    for number in range(len(images)):
+        np.testing.assert_array_equal(found.labels[number], fresh.labels[number])
+    assert found.provenance["options"] == fresh.provenance["options"]
+
+
+def test_what_was_found_with_other_clusters_stays(images, together, tmp_path):
+    options = {"count": 6, "folder": tmp_path}
+    first = ww.analyze_collection(images, clusters=3, **options)
+    ww.analyze_collection(images, clusters=2, follow_edges=False, **options)
+    np.testing.assert_array_equal(first.labels[1], together.labels[1])
+    again = ww.analyze_collection(images, clusters=3, **options)
+    assert again.provenance == first.provenance
+    kept = again.trees[2]
+    anew = shared_tree(images[2], again.embeddings[2], again.projector.clusters, again.projector.scale)
+    for name in ("leaves", "children", "heights", "kinds"):
+        np.testing.assert_array_equal(getattr(kept, name), getattr(anew, name))
+    assert kept.auto_ratio == anew.auto_ratio
+    np.testing.assert_array_equal(kept.features(5)["embedding_2"], anew.features(5)["embedding_2"])
+
+
+def test_files_of_others_in_the_folder_stay(images, tmp_path):
+    theirs = [tmp_path / name for name in ("000000.tif", "embeddings/notes.txt", "clusters-few/000001.tif", "a.json")]
+    for path in theirs:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    for count in (3, 4):
+        ww.analyze_collection(images[:2], clusters=2, count=count, folder=tmp_path)
+    assert all(path.read_text() == "mine" for path in theirs)
 
 
 def test_bad_images_are_named_or_left_out(images):

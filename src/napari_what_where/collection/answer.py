@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import numpy as np
 
+from napari_what_where.collection.kept import Kept, read_embedding, read_labels, read_regions
 from napari_what_where.files.encoding import atomic_path
 from napari_what_where.image import PerceptualScale, check_image
 
@@ -133,16 +134,16 @@ class CollectionAnalysis:
 
         ``LookupError`` for an image that failed, with the reason.
         """
-        return OnDemand(len(self), lambda number: read_labels(self._place(number)))
+        return OnDemand(len(self), lambda number: read_labels(self._kept(number).labels(number)))
 
     @property
     def embeddings(self) -> Sequence[Embedding]:
         """Of each image, on its own token grid; an eigenvector means the same in all. Read when asked for."""
-        return OnDemand(len(self), lambda number: read_embedding(self._place(number), self.provenance))
+        return OnDemand(len(self), lambda number: read_embedding(self._kept(number).embedding(number), self.provenance))
 
     @property
     def trees(self) -> Sequence[RegionTree]:
-        """Of each image the region tree, whose kinds are the clusters. Computed when asked for, about a second each."""
+        """Of each image the region tree, whose kinds are the clusters. Read when asked for."""
         return OnDemand(len(self), self._tree)
 
     def embed(self, image: Any) -> np.ndarray:
@@ -179,57 +180,16 @@ class CollectionAnalysis:
 
         return read_state(Path(path), backbone, device)
 
-    def _place(self, number: int) -> Path:
+    def _kept(self, number: int) -> Kept:
         if number in self.failures:
             raise LookupError(f"Image {number} was left out: {self.failures[number]}")
         if self.folder is None:
             raise LookupError("Only the projection was loaded, without the images that it was made from.")
-        return image_folder(self.folder, number)
+        return Kept.of(self.folder, self.provenance["options"])
 
     def _tree(self, number: int) -> RegionTree:
-        return self.projector.tree(check_image(self.images[number]), self.embeddings[number])
+        from napari_what_where.segments.shared import with_shared_kinds
 
-
-def image_folder(folder: Path, number: int) -> Path:
-    """Where the results of an image of a collection are kept."""
-    return folder / "images" / f"{number:06d}"
-
-
-def write_embedding(place: Path, embedding: Embedding) -> None:
-    """Keep the vectors of an image."""
-    with atomic_path(place / "embedding.npz") as temporary, open(temporary, "wb") as file:
-        np.savez(file, vectors=embedding.vectors, sharp_vectors=embedding.sharp_vectors)
-
-
-def read_embedding(place: Path, record: Mapping[str, Any]) -> Embedding:
-    """Those that were kept, with the collection's ``eigenvalues`` and ``sharp_eigenvalues``."""
-    from napari_what_where.embedding.types import Embedding
-
-    with np.load(place / "embedding.npz") as kept:
-        vectors, sharp_vectors = kept["vectors"], kept["sharp_vectors"]
-    values = np.array(record["eigenvalues"])
-    return Embedding(
-        values,
-        vectors,
-        np.full(len(values), np.nan if record["error_bound"] is None else record["error_bound"]),
-        len(values),
-        True,
-        np.array(record["sharp_eigenvalues"]),
-        sharp_vectors,
-        {"solver": record["options"]["method"]},
-    )
-
-
-def write_labels(place: Path, labels: np.ndarray) -> None:
-    """Keep the labels of an image."""
-    import tifffile
-
-    with atomic_path(place / "labels.tif") as temporary:
-        tifffile.imwrite(temporary, labels, compression="zlib")
-
-
-def read_labels(place: Path) -> np.ndarray:
-    """Those that were kept."""
-    import tifffile
-
-    return np.asarray(tifffile.imread(place / "labels.tif"))
+        embedding = self.embeddings[number]
+        tree = read_regions(self._kept(number).regions(number), embedding)
+        return with_shared_kinds(tree, embedding, self.projector.clusters)

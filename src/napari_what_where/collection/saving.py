@@ -16,6 +16,7 @@ from napari_what_where.device import resolve_device
 from napari_what_where.embedding.collection.features import FeatureMap, QueryKeyFeatures, ValueFeatures
 from napari_what_where.embedding.collection.projection import Projection
 from napari_what_where.embedding.collection.statistics import MappedPart, Part
+from napari_what_where.files.encoding import atomic_path
 from napari_what_where.image import PerceptualScale
 from napari_what_where.segments.shared import SharedClusters
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Counts up when files are written otherwise."""
+_UNREADABLE = (RuntimeError, KeyError, TypeError, ValueError, EOFError, IndexError, pickle.UnpicklingError)
 MAPS: dict[str, Callable[..., FeatureMap]] = {each.__name__: each for each in (ValueFeatures, QueryKeyFeatures)}
 
 
@@ -53,7 +55,7 @@ def read_state(path: Path, backbone: Backbone | None, device: str) -> Collection
         options = record["options"]
         scale = PerceptualScale(**{name: _as_array(each) for name, each in state["scale"].items()})
         projection = None if state["projection"] is None else _read_projection(state["projection"])
-    except (RuntimeError, KeyError, TypeError, ValueError, EOFError, IndexError, pickle.UnpicklingError):
+    except _UNREADABLE:
         raise ValueError(f"{path} is no projection of a collection that this version wrote; expected one.") from None
     model = backbone or load_backbone(options["backbone"], **options["backbone_options"])
     if plain(model.describe()) != record["model"]:
@@ -63,6 +65,24 @@ def read_state(path: Path, backbone: Backbone | None, device: str) -> Collection
     clusters = SharedClusters(state["clusters"]["centres"].numpy(), state["clusters"]["spread"])
     projector = Projector(model, scale, target, projection, clusters, options["follow_edges"])
     return CollectionAnalysis(state["values"].numpy(), {}, record, None, projector)
+
+
+def write_found(path: Path, record: dict[str, Any], projection: Projection | None) -> None:
+    """Keep what was found before clusters: its record, ready for JSON, and what applies it to other images."""
+    state = None if projection is None else _projection_state(projection)
+    with atomic_path(path) as temporary:
+        torch.save({"format": FORMAT, "record": record, "projection": state}, temporary)
+
+
+def read_found(path: Path) -> tuple[dict[str, Any], Projection | None] | None:
+    """What :func:`write_found` kept; None where it is not there, damaged, or another version's."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if state["format"] != FORMAT:
+            return None
+        return state["record"], None if state["projection"] is None else _read_projection(state["projection"])
+    except (OSError, *_UNREADABLE):
+        return None
 
 
 def _projection_state(projection: Projection) -> dict[str, Any]:

@@ -115,6 +115,11 @@ def shared_tree(
     :func:`~napari_what_where.segments.tree.region_tree`.
     """
     tree = region_tree(embedding, pixels, follow_edges=follow_edges, scale=scale, report=report)
+    return with_shared_kinds(tree, embedding, clusters)
+
+
+def with_shared_kinds(tree: RegionTree, embedding: Embedding, clusters: SharedClusters) -> RegionTree:
+    """The tree of an image of a collection, with its clusters for kinds."""
     sums = _scores_of_leaves(tree, embedding, clusters)
     return replace(tree, kinds=node_sums(sums, tree.children)[:, 1:].argmax(axis=1) + 1)
 
