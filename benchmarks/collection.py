@@ -13,8 +13,8 @@ over classes, on cells of 4 pixels. Beside the streaming method, with the same k
 - raw features: k-means on the very features whose affinity is solved, without eigenvectors.
 
 Held out: a quarter of the images, embedded by the projection of the others, against being included; the clusters are
-those of the others in both. Intervals: paired
-bootstrap over images, the matching kept. Growth: a child process for each number of images; its peak memory and time.
+those of the others in both. Intervals: paired bootstrap over images, the matching kept. Cases that are in the file of
+``--json`` are not run again. Growth: a child process for each number of images; its peak memory and time.
 """
 
 from __future__ import annotations
@@ -47,16 +47,18 @@ from napari_what_where.embedding.collection.statistics import (  # noqa: E402
     parts_of,
 )
 from napari_what_where.segments.clusters import kmeans  # noqa: E402
-from napari_what_where.segments.shared import SAMPLE, shared_coordinates  # noqa: E402
+from napari_what_where.segments.shared import SAMPLE, STARTS, shared_coordinates  # noqa: E402
 
-CELL, SIDE, COUNT = 4, 128, 24
+CELL, SIDE, COUNT, SEEDS = 4, 128, 24, 4
 GRID = SIDE // CELL
+SLOW = "built-in, network alone"
+"""The gradient method is run on this: its cost grows with the square of the tokens, of which filters have most."""
 BACKBONES: dict[str, dict[str, Any]] = {
     "filters": {"backbone": "filters"},
     "built-in": {"backbone": "built-in", "backbone_options": {"resolution": SIDE}},
-    "built-in, network alone": {"backbone": "built-in", "backbone_options": {"resolution": SIDE, "filters": False}},
+    SLOW: {"backbone": "built-in", "backbone_options": {"resolution": SIDE, "filters": False}},
 }
-"""The gradient method is run on the last: its cost grows with the square of the tokens, of which filters have most."""
+HELD_OUT = ("same clusters", "own clusters")
 Points = list[np.ndarray]
 """Of each image (cells, coordinates)."""
 
@@ -80,11 +82,24 @@ def on_cells(points: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
 
 def cluster(points: Points, count: int) -> np.ndarray:
     """k-means on evenly spaced cells of every image, then every cell's nearest centre: (images, cells)."""
+    return nearest(points, centres_of(points, count))
+
+
+def centres_of(points: Points, count: int, seed: int = 0) -> np.ndarray:
+    """Of k-means on evenly spaced cells of every image, as the product has it: (clusters, coordinates)."""
     each = max(1, SAMPLE // len(points))
     chosen = np.unique(np.linspace(0, GRID**2 - 1, min(each, GRID**2)).round().astype(int))
     sample = np.concatenate([image[chosen] for image in points])
-    found = kmeans(sample, count)
-    centres = np.stack([sample[found == number].mean(axis=0) for number in range(found.max() + 1)])
+    return means_of(sample, kmeans(sample, count, seed=seed, starts=STARTS))
+
+
+def means_of(points: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(clusters, coordinates)."""
+    return np.stack([points[labels == number].mean(axis=0) for number in range(labels.max() + 1)])
+
+
+def nearest(points: Points, centres: np.ndarray) -> np.ndarray:
+    """Of each cell the number of the nearest centre, (images, cells)."""
     norms = (centres**2).sum(axis=1)
     return np.stack([(norms - 2 * image @ centres.T).argmin(axis=1) for image in points])
 
@@ -157,22 +172,31 @@ def features(found: CollectionAnalysis, images: Sequence[np.ndarray]) -> Points:
 
 
 def quality(
-    images: int, work: Path, *, gradient: bool, worlds: Sequence[str], keep: Callable[[dict[str, Any]], None]
-) -> dict[str, Any]:
-    """Every world, backbone and pathway; ``keep`` gets the record after each, as they take minutes."""
-    record: dict[str, Any] = {"images": images, "results": {}, "less": {}, "held out": {}, "seconds": {}}
-    for world in worlds:
-        from claim import make_collection
+    record: dict[str, Any],
+    work: Path,
+    *,
+    gradient: bool,
+    worlds: Sequence[str],
+    backbones: Sequence[str],
+    keep: Callable[[dict[str, Any]], None],
+) -> None:
+    """Every world, backbone and pathway that the record does not have; ``keep`` gets it after each, as they take
+    minutes.
+    """
+    from claim import make_collection
 
-        scenes = make_collection(7, images, world).scenes
+    for world in worlds:
+        scenes = make_collection(7, record["images"], world).scenes
         pictures, truth = [scene.image for scene in scenes], truth_of(scenes)
-        for name, options in BACKBONES.items():
+        for name in backbones:
             for pathway in ("what",) if name == "filters" else ("what", "where"):
-                case = f"{world}: {name}, {pathway}"
+                case, options = f"{world}: {name}, {pathway}", {**BACKBONES[name], "pathway": pathway}
+                slow = gradient and name == SLOW
+                if "gradient" in record["results"].get(case, {}) or (not slow and case in record["results"]):
+                    continue
                 print(case, flush=True)
-                one_case(case, pictures, truth, {**options, "pathway": pathway}, work, record, gradient=gradient)
+                one_case(case, pictures, truth, options, work, record, gradient=slow)
                 keep(record)
-    return record
 
 
 def one_case(
@@ -198,7 +222,7 @@ def one_case(
     labels["streaming, pixels"] = np.stack([pixels_to_cells(each) for each in found.labels]) - 1
     alone = np.stack([by_size(image_alone(image, found, options["pathway"], classes)) for image in pictures])
     labels["image by image"] = alone
-    if gradient and "network alone" in case:
+    if gradient:
         slow, record["seconds"][f"{case}, gradient"] = by_gradient(pictures, shared, work / re.sub(r"\W+", "-", case))
         labels["gradient"] = cluster(coordinates(slow), classes)
         labels["gradient, largest column"] = cluster_of_column(slow)
@@ -269,40 +293,43 @@ def matched_alone(table: np.ndarray) -> float:
 
 def held_out(
     pictures: list[np.ndarray], truth: np.ndarray, shared: dict[str, Any], included: Points
-) -> dict[str, float]:
+) -> dict[str, dict[str, float]]:
     """The mIoU on a quarter of the images by the projection of the others, less that of being included.
 
-    In both the clusters are found among the others alone, so that it is the embedding that is compared.
+    In both, clusters are found among the others alone. "same clusters": those of the projection's embedding, carried to
+    the other by the cells that belong to each, so that nothing but the embedding differs. "own clusters": those of
+    k-means in each, by the mean of several seeds, as its optimum differs from run to run.
     """
     out = np.arange(len(pictures)) % 4 == 3
-    others, left = np.flatnonzero(~out), np.flatnonzero(out)
-    found = ww.analyze_collection([pictures[number] for number in others], **shared)
-    projected = (found.projector.embedding(pictures[number]) for number in left)
+    order = np.concatenate([np.flatnonzero(~out), np.flatnonzero(out)])
+    known = int((~out).sum())
+    found = ww.analyze_collection([pictures[number] for number in order[:known]], **shared)
+    projected = (found.projector.embedding(pictures[number]) for number in order[known:])
     apart = coordinates(found) + [on_cells(shared_coordinates(each), each.grid) for each in projected]
-    together = [included[number] for number in (*others, *left)]
-    tables = [
-        confusion(clusters_of_known(points, len(others), int(truth.max()) + 1), truth[[*others, *left]])
-        for points in (apart, together)
-    ]
-    partners = [matched(table[: len(others)]) for table in tables]
-    without, with_them = (table[len(others) :] for table in tables)
-    return interval(sampled_pair(without, partners[0], with_them, partners[1]))
+    together, right = [included[number] for number in order], truth[order]
+    count = int(truth.max()) + 1
+    own, same = [], []
+    for seed in range(SEEDS):
+        here = centres_of(apart[:known], count, seed)
+        labels = nearest(apart, here)
+        score = resampled(labels, right, known)
+        carried = means_of(np.concatenate(together[:known]), labels[:known].ravel())
+        same.append(score - resampled(nearest(together, carried), right, known))
+        there = centres_of(together[:known], count, seed)
+        own.append(score - resampled(nearest(together, there), right, known))
+    return {
+        "same clusters": interval(np.mean(same, axis=0)),
+        "own clusters": {**interval(np.mean(own, axis=0)), "seeds": [float(each[0]) for each in own]},
+    }
 
 
-def clusters_of_known(points: Points, known: int, count: int) -> np.ndarray:
-    sample_labels = cluster(points[:known], count)
-    flat, labels = np.concatenate(points[:known]), sample_labels.ravel()
-    centres = np.stack([flat[labels == number].mean(axis=0) for number in range(labels.max() + 1)])
-    norms = (centres**2).sum(axis=1)
-    others = [(norms - 2 * image @ centres.T).argmin(axis=1) for image in points[known:]]
-    return np.concatenate([sample_labels, np.stack(others)])
-
-
-def sampled_pair(a: np.ndarray, partner_a: np.ndarray, b: np.ndarray, partner_b: np.ndarray) -> np.ndarray:
-    """Differences of mIoU for all images and for bootstrap samples of them."""
+def resampled(labels: np.ndarray, truth: np.ndarray, known: int) -> np.ndarray:
+    """The mIoU of images from the ``known``-th on, matched on those before; for all and for bootstrap samples."""
+    table = confusion(labels, truth)
+    partner, rest = matched(table[:known]), table[known:]
     rng = np.random.default_rng(0)
-    picks = [np.arange(len(a)), *(rng.integers(len(a), size=len(a)) for _ in range(1000))]
-    return np.array([miou(a[pick], partner_a) - miou(b[pick], partner_b) for pick in picks])
+    picks = [np.arange(len(rest)), *(rng.integers(len(rest), size=len(rest)) for _ in range(1000))]
+    return np.array([miou(rest[pick], partner) for pick in picks])
 
 
 def growth(counts: Sequence[int], backbones: Sequence[str]) -> dict[str, Any]:
@@ -348,11 +375,12 @@ def one(name: str, count: int) -> None:
 def markdown(record: dict[str, Any]) -> str:
     """The mIoU of every case and method, in points, what streaming has more, held out less included; CPU seconds."""
     methods = list(dict.fromkeys(name for case in record["results"].values() for name in case))
-    lines = ["| mIoU | " + " | ".join(methods) + " | held out |", "|---|" + "---|" * (len(methods) + 1)]
+    lines = ["| mIoU | " + " | ".join([*methods, *(f"held out, {which}" for which in HELD_OUT)]) + " |"]
+    lines.append("|---|" + "---|" * (len(methods) + len(HELD_OUT)))
     for case, values in record["results"].items():
         cells = [_told(values.get(name), record["less"][case].get(name)) for name in methods]
-        held = record["held out"][case]
-        cells.append(f"{100 * held['mean']:+.1f} ({100 * held['low']:+.1f} … {100 * held['high']:+.1f})")
+        for held in (record["held out"][case][which] for which in HELD_OUT):
+            cells.append(f"{100 * held['mean']:+.1f} ({100 * held['low']:+.1f} … {100 * held['high']:+.1f})")
         lines.append(f"| {case} | " + " | ".join(cells) + " |")
     seconds = ["| case, method | CPU seconds |", "|---|---|"]
     seconds += [f"| {case} | {spent:,.0f} |" for case, spent in record["seconds"].items()]
@@ -387,9 +415,10 @@ def main() -> None:
     first.add_argument("--worlds", nargs="+", default=["leaves", "landscape"])
     first.add_argument("--work", type=Path, required=True, help="where a gradient run is kept, to be gone on from")
     first.add_argument("--gradient", action="store_true")
+    first.add_argument("--backbones", nargs="+", default=list(BACKBONES), choices=BACKBONES)
     second = what.add_parser("growth")
     second.add_argument("--counts", type=int, nargs="+", default=[100, 300, 1000])
-    second.add_argument("--backbones", nargs="+", default=["filters", "built-in, network alone"], choices=BACKBONES)
+    second.add_argument("--backbones", nargs="+", default=["filters", SLOW], choices=BACKBONES)
     for each in (first, second):
         each.add_argument("--json", type=Path)
     third = what.add_parser("one")
@@ -405,7 +434,19 @@ def main() -> None:
             options.json.write_text(json.dumps({**record, "environment": describe_environment()}, indent=2) + "\n")
 
     if options.what == "quality":
-        keep(quality(options.images, options.work, gradient=options.gradient, worlds=options.worlds, keep=keep))
+        record = {"images": options.images, **{part: {} for part in ("results", "less", "held out", "seconds")}}
+        if options.json and options.json.exists():
+            record = json.loads(options.json.read_text())
+            if record["images"] != options.images:
+                raise SystemExit(f"{options.json} is of {record['images']} images; choose another file.")
+        quality(
+            record,
+            options.work,
+            gradient=options.gradient,
+            worlds=options.worlds,
+            backbones=options.backbones,
+            keep=keep,
+        )
     else:
         keep(growth(options.counts, options.backbones))
 

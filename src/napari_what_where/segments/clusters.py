@@ -52,8 +52,10 @@ def indicators(vectors: np.ndarray) -> np.ndarray:
     return np.abs(vectors @ (left @ right))
 
 
-def kmeans(points: np.ndarray, count: int, *, weights: np.ndarray | None = None, seed: int = 0) -> np.ndarray:
-    """Clusters 0 … count − 1 of (points, coordinates), best of four starts; deterministic for a ``seed``.
+def kmeans(
+    points: np.ndarray, count: int, *, weights: np.ndarray | None = None, seed: int = 0, starts: int = STARTS
+) -> np.ndarray:
+    """Clusters 0 … count − 1 of (points, coordinates), best of some ``starts``; deterministic for a ``seed``.
 
     One start after the other, with a checkpoint between: the same numbers as those of one call for all.
     """
@@ -64,7 +66,7 @@ def kmeans(points: np.ndarray, count: int, *, weights: np.ndarray | None = None,
     points = np.asarray(points, np.float64)
     draws = np.random.RandomState(seed)
     best: Any = None
-    for _ in range(STARTS):
+    for _ in range(starts):
         checkpoint()
         model = KMeans(count, n_init=1, random_state=draws).fit(points, sample_weight=weights)
         # The same clusters may be told from another start with another rounding; the first numbering stays.
