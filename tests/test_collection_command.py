@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from napari_what_where import cli
+from napari_what_where.activations.filters import FiltersBackbone
 from napari_what_where.collection import folder as folder_module
 from napari_what_where.collection.folder import CollectionSettings
 from napari_what_where.progress import Progress
@@ -148,6 +149,15 @@ def test_an_interruption_is_status_130_and_the_next_run_goes_on(folder, capsys, 
         within.setattr(folder_module, "run_collection", interrupted)
         assert run(folder, "--out", folder / "out", "--count", 3, "--clusters", 2) == 130
     assert "interrupted" in capsys.readouterr().err
-    assert (folder / "out" / ".collection").is_dir()
+    monkeypatch.setattr(FiltersBackbone, "visit", lambda *args, **options: 1 / 0)  # what it gave is there
     assert run(folder, "--out", folder / "out", "--count", 3, "--clusters", 2) == 0
-    assert not (folder / "out" / ".collection").exists()
+
+
+def test_another_number_of_kinds_takes_no_model(folder, capsys, monkeypatch):
+    out = folder.parent / "out"
+    assert run(folder, "--out", out, "--count", 3, "--clusters", 3) == 0
+    assert run(folder, "--out", folder.parent / "fresh", "--count", 3, "--clusters", 2) == 0
+    monkeypatch.setattr(FiltersBackbone, "visit", lambda *args, **options: 1 / 0)
+    assert run(folder, "--out", out, "--count", 3, "--clusters", 2) == 0
+    for name in ("image0_labels.tif", "image1_labels.tif"):
+        assert (out / name).read_bytes() == (folder.parent / "fresh" / name).read_bytes()

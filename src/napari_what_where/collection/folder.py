@@ -1,8 +1,9 @@
 """A folder of files → one label for one thing in all of them, on disk: resumable, a bad image never stops the rest.
 
-What a run has done so far lies in a hidden folder beside its results, and goes when all is written. A run is complete
-when its record (collection.json), which is written last, names the same request and the same images, and all files are
-there. As elsewhere, an image is known by the SHA-256 of its pixels.
+What a run has done so far lies in a hidden folder beside its results; when all is written, embeddings and regions stay
+there, so that another number of clusters takes no model. A run is complete when its record (collection.json), which is
+written last, names the same request and the same images, and all files are there. As elsewhere, an image is known by
+the SHA-256 of its pixels.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ def run_collection(
     title : str, optional
         Of the page; by default the name of the folder that the first file is in.
     resume : bool
-        Go on from where an earlier run of the same request was stopped, and do nothing where all is there. Off, begin
-        anew.
+        Go on from where an earlier run of the same request was stopped, and do nothing where all is there; where only
+        clusters, edges, formats or the title are others, the model is not needed. Off, begin anew.
     backbone : Backbone, optional
         The one that the settings name, where the caller has it loaded.
     report : function of a Progress
@@ -86,11 +87,9 @@ def run_collection(
         if found is None:
             found = run.perform(report, tell)
         else:
-            discard(run.working)
+            run.tidy()
             for result in found.images:
                 tell(result)
-    if not run.working.exists():
-        discard(run.out / WORKING)
     return found
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_what_where.collection.kept import forget_labels
 from napari_what_where.collection.outputs import (
     CONTENT,
     PAGE,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from napari_what_where.collection.report.types import Report as PageContent
 
 WORKING = ".collection"
-"""The folder of what has been done so far, within that of the results."""
+"""The folder of what has been done so far, and of what another number of clusters needs, within that of the results."""
 _OWN_NAME = "napari-what-where"
 
 
@@ -64,7 +65,7 @@ class FolderRun:
 
     @property
     def working(self) -> Path:
-        """Where lies what has been done so far; others may lie beside it."""
+        """Where lies what has been done so far, and what stays of it; others may lie beside it."""
         return self.out / WORKING / "analysis"
 
     @property
@@ -138,8 +139,12 @@ class FolderRun:
         record = {**kept, "request": self.request, "clusters": analysis.clusters, "images": told}
         write_provenance(self.out / RECORD, record)
         if not any("unwritten" in about for about in told):
-            discard(self.working)
+            self.tidy()
         return CollectionResult(results, self.out / PAGE, self.out / RECORD, analysis.clusters)
+
+    def tidy(self) -> None:
+        """Leave of what has been done no more than another number of clusters needs, which then takes no model."""
+        forget_labels(self.working)
 
     def _analyze(self, report: Report) -> CollectionAnalysis:
         from napari_what_where.collection.analysis import analyze_collection
