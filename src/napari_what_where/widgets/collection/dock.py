@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
 
-from napari_what_where.failures import Explained
+from napari_what_where.collection.kept import Kept
 from napari_what_where.progress import Progress, Report, checkpoints
 from napari_what_where.widgets.collection.inputs import FOLDER, LAYERS, STACK
 from napari_what_where.widgets.collection.listing import Listing
 from napari_what_where.widgets.collection.panel import Panel
+from napari_what_where.widgets.collection.places import Places
 from napari_what_where.widgets.collection.pool import (
     NO_FOLDER,
     NO_LAYERS,
@@ -62,6 +62,7 @@ class CollectionDock(QWidget):
         self.panel = Panel(self)
         self.saving = Saving(self)
         self.session = Session(self.viewer, on_written=self.saving.watch)
+        self.places = Places()
         self.task: Task | None = None
         self.projection: CollectionAnalysis | None = None
         """What Apply applies: of the last run, or loaded."""
@@ -110,34 +111,35 @@ class CollectionDock(QWidget):
         if self.models.refuse():
             return
 
+        places = self.places
+
         def work(report: Report) -> Any:
-            from napari_what_where.collection.analysis import RECORD, analyze_collection
+            from napari_what_where.collection.analysis import analyze_collection
 
             options = dict(settings)
             model = self.models.load(options.pop("backbone"), options.pop("backbone_options"))
             pool = make()
-            place = pool.folder_for(settings)
-            before = _stamp(place, RECORD)
-            with _alone(place):
+            with places.place(pool, settings) as place:
+                record = Kept.of(place, settings).record
+                before = _stamp(record)
                 analysis = analyze_collection(
                     pool.images, backbone=model, folder=place, skip_bad=True, report=report, **options
                 )
-            return prepare(pool, analysis, report), before is not None and before == _stamp(place, RECORD)
+                places.hold(analysis)
+            return prepare(pool, analysis, report), before is not None and before == _stamp(record)
 
         def finish(answer: Any) -> None:
             found, earlier = answer
             said = self.session.show(found)
             self.projection, self.projection_of = found.analysis, found.pool.name
-            place = found.analysis.folder
             if found.pool.working is not None:
-                said += f" {'Found again' if earlier else 'Kept'} in {place}."
+                said += f" {'Found again' if earlier else 'Kept'} in {found.analysis.folder}."
             self.say(said)
             self.panel.only.setChecked(False)
             self._show_kinds()
 
         def stopped() -> str:
-            kept = " Run goes on from here." if self.panel.inputs.kind == FOLDER else ""
-            return f"Cancelled; no layer was changed.{kept}"
+            return "Cancelled; no layer was changed. Run goes on from here."
 
         self.begin(work, finish, on_failure=lambda problem, said: self.models.explain(problem), on_cancel=stopped)
 
@@ -178,7 +180,9 @@ class CollectionDock(QWidget):
         self.models.drop()
         if self.task is not None:
             self.task.cancel()
+        self.projection = None
         self.session.close()
+        self.places.close()
         self.saving.close()
 
     def begin(
@@ -366,27 +370,6 @@ class CollectionDock(QWidget):
             self.load_projection(path)
 
 
-def _stamp(folder: Path | None, name: str) -> int | None:
+def _stamp(path: Path) -> int | None:
     """When a file was written, if it is there."""
-    path = None if folder is None else folder / name
-    return path.stat().st_mtime_ns if path is not None and path.exists() else None
-
-
-@contextmanager
-def _alone(folder: Path | None) -> Iterator[None]:
-    """Within the block no other window works in the folder."""
-    if folder is None:
-        yield
-        return
-    from filelock import FileLock, Timeout
-
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise Explained(f"Another window works in {folder}. Wait for it, or keep results elsewhere.") from None
-    try:
-        yield
-    finally:
-        lock.release()
+    return path.stat().st_mtime_ns if path.exists() else None

@@ -6,6 +6,7 @@ from typing import Any
 
 from qtpy.QtWidgets import QButtonGroup, QFormLayout, QLabel, QLineEdit, QPushButton, QRadioButton, QWidget
 
+from napari_what_where.widgets.collection.places import MOST
 from napari_what_where.widgets.controls import row_of
 from napari_what_where.widgets.inputs import SourceInputs
 from napari_what_where.widgets.panel import _small_label
@@ -82,8 +83,9 @@ class PoolInputs:
         self.kept.setPlaceholderText("beside the images")
         self.kept.setAccessibleName("Where results are kept")
         self.kept.setToolTip(
-            "What is computed is kept here, in a folder for each choice of settings: a run that was cancelled goes on "
-            "from there, and one that was finished is found again at once. It may be deleted when nothing shows it."
+            "What is computed is kept here: a run that was cancelled goes on from there, one that was finished is "
+            f"found again at once, and another number of kinds is quick. Of other settings the last {MOST} choices "
+            "stay; all of it may be deleted when no layer shows it."
         )
         self._folder_rows = (row_of(self.folder, self.browse, stretch=0), self.listing)
         self._kept_row = row_of(self.kept, self.browse_kept, stretch=0)

@@ -113,7 +113,9 @@ class Panel:
         self.run = QPushButton("Run")
         self.run.setToolTip("Analyse all images as one: a number and its colour mean the same in each; never blocks")
         self.cancel = QPushButton("Cancel")
-        self.cancel.setToolTip("Stop; every layer stays as it is, and a folder goes on from here with the next Run")
+        self.cancel.setToolTip(
+            "Stop; every layer stays as it is, and Run goes on from here"
+        )
         self.progress = QProgressBar()
         self.progress.setTextVisible(True)
         self.message = QLabel()

@@ -77,7 +77,7 @@ class Pool:
     images : each is read when it is asked for
     stack : the stack whose planes they are, if they are
     layers : the layers that they are, one a layer, if they are
-    working : where what is found is kept, for a folder of files; None: for as long as it is shown
+    working : where what is found is kept, for a folder of files; None: for as long as the dock or a layer needs it
     """
 
     name: str
@@ -94,14 +94,15 @@ class Pool:
             return ("files", self.images.paths)
         return tuple(source.key for source in ([self.stack] if self.stack else self.layers))
 
-    def folder_for(self, options: Mapping[str, Any]) -> Path | None:
-        """Where a run with these options is kept: each its own, so that layers of an earlier one stay what they are."""
-        if self.working is None:
-            return None
-        said = json.dumps(dict(options), sort_keys=True, default=str)
+    def name_for(self, settings: Mapping[str, Any]) -> str:
+        """Of the folder that a run with these settings is kept in: the same where only those of kinds are others."""
+        sources = [self.stack] if self.stack else self.layers
+        pixels = [(each.layer_ids, each.index, each.axes, each.channel_axis, each.plane_axis) for each in sources]
+        deciding = {name: value for name, value in settings.items() if name not in ("clusters", "follow_edges")}
+        said = json.dumps([repr(pixels), deciding], sort_keys=True, default=str)
         mark = hashlib.sha256(said.encode()).hexdigest()[:8]
-        backbone = "".join(each if each.isalnum() or each in "-_." else "-" for each in str(options["backbone"]))[-40:]
-        return self.working / f"{backbone}-{options['pathway']}-{options['clusters']}-{mark}"
+        backbone = "".join(each if each.isalnum() or each in "-_." else "-" for each in str(settings["backbone"]))[-40:]
+        return f"{backbone}-{settings['pathway']}-{mark}"
 
 
 def pool_of_stack(viewer: Any, layer: Image, plane_axis: int, channel_axis: int | None) -> Pool:

@@ -242,6 +242,7 @@ class Session:
             self._marker.clear()
         for live in self._live.values():
             live.release()
+        self.found = None
 
 
 def _same(array: np.ndarray) -> np.ndarray:
