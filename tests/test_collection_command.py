@@ -112,6 +112,7 @@ def test_every_option_arrives(folder, monkeypatch):
         "--device=cpu",
         "--seed=3",
         "--no-edges",
+        "--smallest-object=12",
         "--format=png,coco",
         "--resolution=64",
         "--title=ours",
@@ -128,6 +129,7 @@ def test_every_option_arrives(folder, monkeypatch):
         device="cpu",
         follow_edges=False,
         seed=3,
+        smallest_object=12.0,
         formats=("png", "coco"),
     )
     assert asked["files"] == [first, folder / "image0.png", first]

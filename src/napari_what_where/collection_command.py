@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_what_where.segment_command import FORMAT_HELP, analysis_options, formats, number_or_auto
+from napari_what_where.segment_command import FORMAT_HELP, analysis_options, diameter, formats, number_or_auto
 from napari_what_where.terminal import PROGRAM, complain, progress_bar, tell
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def add_collection(commands: Any) -> None:
         default="streaming",
         help="exact, by statistics of all images, or the published gradient descent, far slower (default: %(default)s)",
     )
+    add("--smallest-object", metavar="PX", type=diameter, help="diameter in pixels of the smallest thing of interest")
     add("--no-edges", action="store_false", dest="follow_edges", help="clusters from the embedding alone")
     add("--seed", metavar="N", type=int, default=0, help="(default: %(default)s)")
     collection.set_defaults(run=run_collection_command)

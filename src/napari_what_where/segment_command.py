@@ -78,7 +78,7 @@ def add_segment(commands: Any, parents: Sequence[argparse.ArgumentParser]) -> No
     add("--resume", action="store_true", help="skip images that have these very results already")
     _add_part(segment.add_argument_group("which part of a file, and what its axes are").add_argument)
     add = segment.add_argument_group("more of the analysis").add_argument
-    add("--smallest-object", metavar="PX", type=_diameter, help="diameter in pixels of the smallest thing of interest")
+    add("--smallest-object", metavar="PX", type=diameter, help="diameter in pixels of the smallest thing of interest")
     add("--normalization", choices=("degree", "none"), default="degree", help="of the affinity (default: %(default)s)")
     add("--no-edges", action="store_false", dest="follow_edges", help="segments from the embedding alone")
     add("--seed", metavar="N", type=int, default=0, help="of the solver (default: %(default)s)")
@@ -208,7 +208,8 @@ def number_or_auto(text: str) -> int | str:
     return text if text == "auto" else _positive(text)
 
 
-def _diameter(text: str) -> float:
+def diameter(text: str) -> float:
+    """A number of pixels above 0."""
     value = _checked(float, text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"received {text!r}; expected a diameter in pixels, above 0")

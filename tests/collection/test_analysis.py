@@ -12,6 +12,7 @@ from napari_what_where.activations.filters import FiltersBackbone
 from napari_what_where.collection.answer import CollectionAnalysis
 from napari_what_where.progress import Cancelled
 from napari_what_where.segments.shared import shared_tree
+from napari_what_where.working_plane.object_scale import plan_plane
 
 SIZES = ((32, 40), (40, 32), (36, 36), (32, 32))
 COLOURS = np.array([[230, 40, 40], [40, 200, 60], [50, 60, 220]])
@@ -261,6 +262,16 @@ def test_it_is_cancelled_from_any_stage_and_leaves_nothing(images, tmp_path, mon
             ww.analyze_collection(images[:2], clusters=2, count=4, report=stop)
     gc.collect()
     assert not list(tmp_path.glob("what-where-*"))
+
+
+def test_the_size_of_objects_decides_what_is_worked_on(images, together):
+    found = ww.analyze_collection(images, clusters=3, count=6, smallest_object=4)
+    wanted = plan_plane(images[1].shape[:2], 4).leaves
+    assert found.trees[1].leaf_count <= 1.2 * wanted < together.trees[1].leaf_count
+    assert found.provenance["options"]["smallest_object"] == 4.0
+    np.testing.assert_array_equal(found.label(images[1]), found.labels[1])
+    with pytest.raises(ValueError, match="smallest_object is -1"):
+        ww.analyze_collection(images, smallest_object=-1)
 
 
 def test_without_edges_and_of_data_channels(rng):

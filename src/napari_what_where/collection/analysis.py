@@ -39,6 +39,7 @@ def analyze_collection(
     follow_edges: bool = True,
     device: str = "auto",
     seed: int = 0,
+    smallest_object: float | None = None,
     scale: PerceptualScale | None = None,
     folder: str | os.PathLike[str] | None = None,
     skip_bad: bool = False,
@@ -57,8 +58,8 @@ def analyze_collection(
     images : sequence of (rows, columns[, channels]) arrays
         Anything with a length whose items can be asked for by number, such as a lazy reader of files. One at a time is
         in memory, and each is asked for several times. Sizes may differ, channels may not.
-    backbone, backbone_options, pathway, count, device, seed
-        As for :func:`~napari_what_where.analyze`.
+    backbone, backbone_options, pathway, count, device, seed, smallest_object
+        As for :func:`~napari_what_where.analyze`; the size of an object is in pixels, the same in every image.
     clusters : int or "auto"
         How many kinds of things labels tell apart in the whole collection.
     method : "streaming" or "gradient"
@@ -96,8 +97,10 @@ def analyze_collection(
     from napari_what_where.activations.registry import ready_backbone
     from napari_what_where.device import resolve_device
     from napari_what_where.embedding.spectral import check_count, check_seed
+    from napari_what_where.working_plane.object_scale import check_smallest_object
 
     count, seed, clusters = check_count(count), check_seed(seed), _check_clusters(clusters)
+    smallest = check_smallest_object(smallest_object)
     if method not in list(METHODS):
         raise ValueError(f"method is {method!r}; expected one of {', '.join(map(repr, METHODS))}.")
     if method_options and method != "gradient":
@@ -119,10 +122,12 @@ def analyze_collection(
         "follow_edges": bool(follow_edges),
         "device": str(target),
         "seed": seed,
+        "smallest_object": smallest,
     }
     place = Path(folder if folder is not None else tempfile.mkdtemp(prefix="what-where-"))
     try:
-        passes = Passes(images, model, pathway, Spool(place / ACTIVATIONS), target, skip_bad, report, scale)
+        spool = Spool(place / ACTIVATIONS)
+        passes = Passes(images, model, pathway, spool, target, skip_bad, report, scale, smallest)
         found = run_stages(passes, plain(options), place)
     except BaseException:
         if folder is None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_what_where.embedding.types import Embedding
     from napari_what_where.segments.shared import SharedClusters
     from napari_what_where.segments.tree import RegionTree
+    from napari_what_where.working_plane.object_scale import WorkingPlane
 
 _Item = TypeVar("_Item")
 
@@ -59,6 +60,7 @@ class Projector:
     projection: Projection | None
     clusters: SharedClusters
     follow_edges: bool
+    smallest_object: float | None = None
 
     def embedding(self, image: Any) -> Embedding:
         """Of an image that need not be in the collection: one pass through the model, one matrix product."""
@@ -72,7 +74,7 @@ class Projector:
             )
         pixels = check_image(image)
         check_fits(self.scale, pixels)
-        layers = remembered(self.backbone).extract(pixels, scale=self.scale)
+        layers = remembered(self.backbone).extract(pixels, scale=self.scale, plane=self.plane(pixels))
         return self.projection.embed([on_device(layer, self.device) for layer in layers])
 
     def labels(self, image: Any) -> np.ndarray:
@@ -86,7 +88,14 @@ class Projector:
         """The region tree of a checked image with its embedding."""
         from napari_what_where.segments.shared import shared_tree
 
-        return shared_tree(pixels, embedding, self.clusters, self.scale, follow_edges=self.follow_edges)
+        plane = self.plane(pixels)
+        return shared_tree(pixels, embedding, self.clusters, self.scale, follow_edges=self.follow_edges, plane=plane)
+
+    def plane(self, pixels: np.ndarray) -> WorkingPlane:
+        """The plane that such an image is worked on."""
+        from napari_what_where.working_plane.object_scale import plan_plane
+
+        return plan_plane((pixels.shape[0], pixels.shape[1]), self.smallest_object)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,5 +200,5 @@ class CollectionAnalysis:
         from napari_what_where.segments.shared import with_shared_kinds
 
         embedding = self.embeddings[number]
-        tree = read_regions(self._kept(number).regions(number), embedding)
+        tree = read_regions(self._kept(number).regions(number), embedding.sharp_vectors)
         return with_shared_kinds(tree, embedding, self.projector.clusters)

@@ -186,8 +186,10 @@ def write_regions(path: Path, tree: RegionTree) -> None:
         )
 
 
-def read_regions(path: Path, embedding: Embedding) -> RegionTree:
-    """The region tree that was kept of an image with this embedding, without kinds. ``OSError`` for none."""
+def read_regions(path: Path, vectors: np.ndarray) -> RegionTree:
+    """The region tree that was kept of an image, without kinds; with statistics of these ``vectors``, (count, rows,
+    columns), which take longest. ``OSError`` for none.
+    """
     from napari_what_where.segments.statistics import node_statistics
     from napari_what_where.segments.tree import RegionTree
 
@@ -195,7 +197,7 @@ def read_regions(path: Path, embedding: Embedding) -> RegionTree:
         rows, columns = (int(size) for size in kept["shape"])
         leaves, children = kept["leaves"].astype(np.int32), kept["children"]
         heights, auto_ratio = kept["heights"], float(kept["auto_ratio"])
-    statistics = node_statistics(leaves, (rows, columns), children, np.asarray(embedding.sharp_vectors))
+    statistics = node_statistics(leaves, (rows, columns), children, np.asarray(vectors))
     return RegionTree(leaves, (rows, columns), children, heights, statistics, auto_ratio)
 
 

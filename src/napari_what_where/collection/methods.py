@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 MOST_HELD = 2 * 10**9
 """Bytes of activations that the gradient method keeps in memory."""
+_DESCENT = "gradient descent"
 MOST_TIMESTEP = 300
 """The paper draws timesteps of 0…300 for collections (Zhang, Yunis & Maire 2024)."""
 
@@ -89,6 +93,15 @@ def descend(passes: Passes, options: Mapping[str, Any]) -> Found:
         redraw = redraw and known
     passes.first(lambda layers: 1)
     good = passes.good
+    shown = Progress(_DESCENT, 0, 0)
+
+    def tell(progress: Progress) -> None:
+        """Of how far the descent is, whatever the model tells of every image again."""
+        nonlocal shown
+        if progress.stage == "eigenvectors":
+            shown = progress._replace(stage=_DESCENT)
+        passes.report(shown)
+
     # Read again in every epoch, so as far as they fit they are not read from disk.
     held: dict[int, list[TokenActivations]] = {}
     room = MOST_HELD
@@ -110,7 +123,7 @@ def descend(passes: Passes, options: Mapping[str, Any]) -> Found:
                 yield kept(number)
                 continue
             with passes.backbone.at_timestep(timestep):
-                layers = passes.fresh(number)
+                layers = passes.fresh(number, tell)
             yield layers
 
     table = solve_collection_gradient(
@@ -120,8 +133,9 @@ def descend(passes: Passes, options: Mapping[str, Any]) -> Found:
         pathway=passes.pathway,
         seed=seed,
         device=passes.device,
-        report=passes.report,
-        checkpoint=passes.spool.folder / "gradient.pt",
+        report=tell,
+        checkpoint=_checkpoint(passes, options),
+        save_every=min(50, max(1, len(good) // 40)),  # the table is written each time, some 330 KB an image
         frozen=not redraw,
         **more,
     )
@@ -135,3 +149,10 @@ def descend(passes: Passes, options: Mapping[str, Any]) -> Found:
             yield Embedding(values, vectors, residuals, 0, False, values, vectors, {"solver": "gradient"})
 
     return Found(values, values, embeddings(), details={"gradient": table.details})
+
+
+def _checkpoint(passes: Passes, options: Mapping[str, Any]) -> Path:
+    """Where the state of a descent is: of these images and options, so that another's is no obstacle."""
+    deciding = {name: value for name, value in options.items() if name not in ("clusters", "follow_edges")}
+    said = json.dumps([deciding, passes.backbone.describe(), sorted(passes.signatures.items())], default=str)
+    return passes.spool.folder / f"gradient-{hashlib.sha256(said.encode()).hexdigest()[:16]}.pt"

@@ -16,6 +16,7 @@ from napari_what_where.failures import explain
 from napari_what_where.image import PerceptualScale, check_image, is_colour
 from napari_what_where.progress import Cancelled, Progress, Report, checkpoints
 from napari_what_where.store.signature import sign
+from napari_what_where.working_plane.object_scale import WorkingPlane, plan_plane
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +48,7 @@ class Passes:
     skip_bad: bool
     report: Report
     scale: PerceptualScale | None = None
+    smallest_object: float | None = None
     failures: dict[int, str] = field(default_factory=dict)
     signatures: dict[int, str] = field(default_factory=dict)
 
@@ -125,9 +127,14 @@ class Passes:
         layers = self.spool.read(number, self.signatures[number])
         return layers if layers is not None else self._compute(number, self.report)
 
-    def fresh(self, number: int) -> list[TokenActivations]:
+    def fresh(self, number: int, report: Report) -> list[TokenActivations]:
         """What the model gives now of an image, which is not kept."""
-        return self.backbone.extract(self.pixels(number), scale=self.fit_scale(), report=self.report)
+        pixels, scale = self.pixels(number), self.fit_scale()
+        return self.backbone.extract(pixels, scale=scale, plane=self.plane(pixels), report=report)
+
+    def plane(self, pixels: np.ndarray) -> WorkingPlane:
+        """The plane that an image is worked on."""
+        return plan_plane((pixels.shape[0], pixels.shape[1]), self.smallest_object)
 
     def _compute(self, number: int, report: Report) -> list[TokenActivations]:
         pixels, scale = self.pixels(number), self.fit_scale()
@@ -140,14 +147,17 @@ class Passes:
                 number,
                 signature,
                 pixels.shape,
-                lambda receive: self.backbone.visit(pixels, receive, scale=scale, report=report),
+                lambda receive: self.backbone.view(
+                    pixels, receive, scale=scale, plane=self.plane(pixels), report=report
+                ),
                 pathway=self.pathway,
                 model=self.backbone.info.name,
             )
 
     def _sign(self, number: int, pixels: np.ndarray, scale: PerceptualScale) -> str:
         check_fits(scale, pixels)
-        signature = self.signatures[number] = sign(pixels, scale, None, self.backbone)
+        plane = self.plane(pixels)
+        signature = self.signatures[number] = sign(pixels, scale, None if plane.view else plane, self.backbone)
         return signature
 
     def _on_device(self, layers: Sequence[TokenActivations]) -> Sequence[TokenActivations]:

@@ -63,7 +63,8 @@ def read_state(path: Path, backbone: Backbone | None, device: str) -> Collection
     target = resolve_device(device)
     model.use(target)
     clusters = SharedClusters(state["clusters"]["centres"].numpy(), state["clusters"]["spread"])
-    projector = Projector(model, scale, target, projection, clusters, options["follow_edges"])
+    follow_edges, smallest = options["follow_edges"], options["smallest_object"]
+    projector = Projector(model, scale, target, projection, clusters, follow_edges, smallest)
     return CollectionAnalysis(state["values"].numpy(), {}, record, None, projector)
 
 

@@ -28,6 +28,7 @@ class CollectionSettings:
     device: str = "auto"
     follow_edges: bool = True
     seed: int = 0
+    smallest_object: float | None = None
     formats: tuple[str, ...] = ("tiff",)
 
     def __post_init__(self) -> None:

@@ -148,7 +148,8 @@ def _cluster(passes: Passes, record: dict[str, Any], projection: Projection | No
             embeddings, options["clusters"], np.array(record["sharp_eigenvalues"]), seed=options["seed"]
         )
     scale, follow_edges = passes.fit_scale(), options["follow_edges"]
-    projector = Projector(passes.backbone, scale, passes.device, projection, clusters, follow_edges)
+    smallest = options["smallest_object"]
+    projector = Projector(passes.backbone, scale, passes.device, projection, clusters, follow_edges, smallest)
     record = plain({**record, "made_at": _now(), "clusters": clusters.count})
     values = np.array(record["eigenvalues"])
     analysis = CollectionAnalysis(values, dict(passes.failures), record, place.folder, projector, passes.images)
@@ -183,15 +184,16 @@ def _label(passes: Passes, analysis: CollectionAnalysis, place: Kept) -> None:
 
 
 def _regions(passes: Passes, number: int, embedding: Embedding, place: Kept) -> RegionTree:
-    """The region tree of an image, without kinds: what was kept, or made now and kept."""
+    """The region tree of an image, as far as labels need it: what was kept, or made now and kept."""
     from napari_what_where.segments.tree import region_tree
 
     path = place.regions(number)
     try:
-        return files.read_regions(path, embedding)
+        return files.read_regions(path, embedding.sharp_vectors[:0])
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         pixels, scale = passes.pixels(number), passes.fit_scale()
-        tree = region_tree(embedding, pixels, follow_edges=place.follow_edges, scale=scale)
+        plane = passes.plane(pixels)
+        tree = region_tree(embedding, pixels, follow_edges=place.follow_edges, scale=scale, plane=plane)
         files.write_regions(path, tree)
         return tree
 

@@ -91,6 +91,9 @@ def _facts(record: Mapping[str, Any], images: int) -> list[tuple[str, str]]:
         ("Seed", str(options["seed"])),
         ("Versions", ", ".join(f"{name} {number}" for name, number in record["versions"].items())),
     ]
+    smallest = options.get("smallest_object")
+    if smallest is not None:
+        facts.insert(6, ("Smallest object", f"{smallest:g} pixels across"))
     bound = record.get("error_bound")
     if bound is not None and bound > 0:
         facts.insert(6, ("Left out", f"eigenvalues are at most {bound:.2g} from those with nothing left out"))

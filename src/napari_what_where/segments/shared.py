@@ -16,6 +16,7 @@ from napari_what_where.segments.leaves import leaf_sums_of, node_sums
 from napari_what_where.segments.lookup import look_up
 from napari_what_where.segments.superpixels import enlarge
 from napari_what_where.segments.tree import RegionTree, region_tree
+from napari_what_where.working_plane.object_scale import WorkingPlane
 
 SAMPLE = 20_000
 """Tokens of all images that clusters are found among."""
@@ -109,6 +110,7 @@ def shared_tree(
     scale: PerceptualScale,
     *,
     follow_edges: bool = True,
+    plane: WorkingPlane | None = None,
     report: Report = ignore_progress,
 ) -> RegionTree:
     """The region tree of an image of a collection, whose kinds are the collection's clusters.
@@ -116,7 +118,7 @@ def shared_tree(
     ``pixels``: a checked image; ``embedding``: of it, in its collection. Cost: that of
     :func:`~napari_what_where.segments.tree.region_tree`.
     """
-    tree = region_tree(embedding, pixels, follow_edges=follow_edges, scale=scale, report=report)
+    tree = region_tree(embedding, pixels, follow_edges=follow_edges, scale=scale, plane=plane, report=report)
     return with_shared_kinds(tree, embedding, clusters)
 
 

@@ -136,7 +136,7 @@ def test_cancel_in_the_middle_changes_nothing(driver, frames):
     driver.panel.run.click()
     driver.panel.cancel.click()
     driver.wait()
-    assert driver.message == "Cancelled; no layer was changed."
+    assert driver.message == "Cancelled; no layer was changed. Run goes on from here."
     assert driver.names() == ["cells"]
     driver.run()
     assert driver.message == "2 kinds in 5 images."

@@ -1,4 +1,4 @@
-"""What is kept of runs: another number of kinds is quick, a cancelled run goes on, old results go, others files stay."""
+"""What is kept of runs: another number of kinds is quick, a cancelled run goes on, old results go, others stay."""
 
 from __future__ import annotations
 
@@ -144,3 +144,43 @@ def test_only_what_is_ours_and_nobody_needs_is_removed(tmp_path):
     assert there == {"run0", "copy", "run2", "run3", "run6", "run7"}
     assert [path.name for path in folders[0].iterdir()] == ["notes.txt"]
     assert {folder.name for folder in folders if (folder / "activations").exists()} == {"run3", "run7"}
+
+
+def test_the_published_method_goes_on_after_cancel_and_cannot_be_applied(driver, frames, calls, monkeypatch):
+    from napari_what_where.embedding.collection_gradient import solve
+
+    whole, shown, runs = solve.solve_collection_gradient, [], []
+
+    def short(*arguments, report, **options):
+        def tell(progress):
+            shown.append(driver.dock.task.progress)
+            if len(runs) == 1 and progress.done == 30:
+                driver.dock.task.cancel()
+            report(progress)
+
+        runs.append(options["checkpoint"].exists())
+        return whole(*arguments, report=tell, **options | {"epochs": 12, "side": 6})
+
+    monkeypatch.setattr(solve, "solve_collection_gradient", short)
+    driver.viewer.add_image(frames, name="cells")
+    driver.panel.method.setCurrentIndex(driver.panel.method.findData("gradient"))
+    driver.run()
+    assert driver.message == "Cancelled; no layer was changed. Run goes on from here."
+    assert {progress.stage for progress in shown[1:]} == {"gradient descent"}
+    assert shown[-1].total == 60
+    driver.run()
+    assert runs == [False, True]
+    assert len(calls) == 5
+    assert driver.message.startswith("2 kinds in 5 images")
+    assert not driver.panel.apply.isEnabled()
+    assert not driver.panel.save.isEnabled()
+    driver.panel.method.setCurrentIndex(driver.panel.method.findData("streaming"))
+    driver.run()
+    assert driver.panel.apply.isEnabled()
+
+
+def test_the_size_of_objects_arrives(driver, frames):
+    driver.viewer.add_image([frames, frames[:, ::2, ::2]], name="cells", multiscale=True)
+    driver.panel.size.set_pixels(6)
+    driver.run()
+    assert driver.dock.session.found.analysis.provenance["options"]["smallest_object"] == 6.0

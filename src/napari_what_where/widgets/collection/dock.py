@@ -119,6 +119,8 @@ class CollectionDock(QWidget):
             options = dict(settings)
             model = self.models.load(options.pop("backbone"), options.pop("backbone_options"))
             pool = make()
+            size = options["smallest_object"]
+            options["smallest_object"] = None if size is None else size / pool.factor
             with places.place(pool, settings) as place:
                 record = Kept.of(place, settings).record
                 before = _stamp(record)
@@ -160,12 +162,13 @@ class CollectionDock(QWidget):
             selected = self.watch.selected()
             if len(selected) < 2:
                 raise ValueError(NO_LAYERS)
-            pool = pool_of_layers(self.viewer, selected)
+            pool = pool_of_layers(self.viewer, selected, self.panel.size.pixels)
         else:
             layers, axis = inputs.stack.layers(), inputs.stack.planes.currentData()
             if not layers or layers[0] not in self.viewer.layers or axis is None:
                 raise ValueError(NO_STACK)
-            pool = pool_of_stack(self.viewer, layers[0], axis, inputs.stack.channels.currentData())
+            channels, size = inputs.stack.channels.currentData(), self.panel.size.pixels
+            pool = pool_of_stack(self.viewer, layers[0], axis, channels, size)
         return lambda: pool
 
     def cancel(self) -> None:

@@ -30,13 +30,14 @@ from napari_what_where.progress import Progress
 from napari_what_where.widgets.collection.inputs import PoolInputs
 from napari_what_where.widgets.collection.kinds import Kind
 from napari_what_where.widgets.controls import choice_of_device, count_of_eigenvectors, row_of
-from napari_what_where.widgets.inputs import _combo
+from napari_what_where.widgets.inputs import ObjectSize, _combo
 from napari_what_where.widgets.model_menu import ModelMenu
 from napari_what_where.widgets.model_options import ModelOptions
 from napari_what_where.widgets.panel import _NEEDS_ATTENTION, PATHWAY_TEXTS, _line, _small_label, progress_text
 
 _IMAGE = re.compile(r"image (\d+) of (\d+): (.*)")
 _ROWS_SHOWN = 8
+METHOD_TEXTS = {"streaming": "exact", "gradient": "gradient, far slower"}
 _STAGES = {
     "activations": "features", "collection": "comparing", "collection, pass 2 of 3": "Comparing all images, 2 of 3",
     "collection, pass 3 of 3": "Comparing all images, 3 of 3", "embedding": "Eigenvectors of each image",
@@ -96,6 +97,15 @@ class Panel:
         self.automatic.setToolTip("Choose the number from the images")
         self.automatic.toggled.connect(self.clusters.setDisabled)
         self.count = count_of_eigenvectors()
+        self.size = ObjectSize()
+        self.size.draw.hide()
+        self.size.unit.setToolTip("Of each image; in files and layers of several resolutions those of the finest")
+        self.method = _combo(
+            "Exact finds the eigenvectors of all images from their statistics. Gradient is the published method, for "
+            "comparison: it takes far longer, and what it finds cannot be applied to other images, nor saved for that."
+        )
+        for name, text in METHOD_TEXTS.items():
+            self.method.addItem(text, name)
         self.edges = QCheckBox("follow image edges")
         self.edges.setChecked(True)
         self.edges.setToolTip("Labels end at edges and colour changes of the image; off, the eigenvectors decide alone")
@@ -103,7 +113,9 @@ class Panel:
         self.more = QCollapsible("More")
         options = QWidget()
         form = QFormLayout(options)
+        form.addRow("Smallest object", self.size)
         form.addRow("Eigenvectors", self.count)
+        form.addRow("Method", self.method)
         form.addRow("", self.edges)
         form.addRow("Device", self.device)
         self.model_options = ModelOptions(form)
@@ -113,9 +125,7 @@ class Panel:
         self.run = QPushButton("Run")
         self.run.setToolTip("Analyse all images as one: a number and its colour mean the same in each; never blocks")
         self.cancel = QPushButton("Cancel")
-        self.cancel.setToolTip(
-            "Stop; every layer stays as it is, and Run goes on from here"
-        )
+        self.cancel.setToolTip("Stop; every layer stays as it is, and Run goes on from here")
         self.progress = QProgressBar()
         self.progress.setTextVisible(True)
         self.message = QLabel()
@@ -171,6 +181,8 @@ class Panel:
             "backbone_options": self.model_options.values(),
             "pathway": next(name for name, button in self.pathways.items() if button.isChecked()),
             "count": int(self.count.value()),
+            "smallest_object": self.size.pixels,
+            "method": self.method.currentData(),
             "clusters": "auto" if self.automatic.isChecked() else int(self.clusters.value()),
             "follow_edges": bool(self.edges.isChecked()),
             "device": self.device.currentText(),

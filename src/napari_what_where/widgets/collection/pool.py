@@ -94,10 +94,17 @@ class Pool:
             return ("files", self.images.paths)
         return tuple(source.key for source in ([self.stack] if self.stack else self.layers))
 
+    @property
+    def factor(self) -> float:
+        """How many pixels of the finest level one of the images' own is wide, at most."""
+        return max((source.factor for source in ([self.stack] if self.stack else self.layers)), default=1.0)
+
     def name_for(self, settings: Mapping[str, Any]) -> str:
         """Of the folder that a run with these settings is kept in: the same where only those of kinds are others."""
         sources = [self.stack] if self.stack else self.layers
-        pixels = [(each.layer_ids, each.index, each.axes, each.channel_axis, each.plane_axis) for each in sources]
+        pixels = [
+            (each.layer_ids, each.level, each.index, each.axes, each.channel_axis, each.plane_axis) for each in sources
+        ]
         deciding = {name: value for name, value in settings.items() if name not in ("clusters", "follow_edges")}
         said = json.dumps([repr(pixels), deciding], sort_keys=True, default=str)
         mark = hashlib.sha256(said.encode()).hexdigest()[:8]
@@ -105,9 +112,14 @@ class Pool:
         return f"{backbone}-{settings['pathway']}-{mark}"
 
 
-def pool_of_stack(viewer: Any, layer: Image, plane_axis: int, channel_axis: int | None) -> Pool:
-    """Every plane of a layer along an axis. ``ValueError``, in words, where that axis is on screen."""
-    source = source_of(viewer, layer, Use(channel_axis, plane_axis))
+def pool_of_stack(
+    viewer: Any, layer: Image, plane_axis: int, channel_axis: int | None, smallest_object: float | None = None
+) -> Pool:
+    """Every plane of a layer along an axis. ``ValueError``, in words, where that axis is on screen.
+
+    ``smallest_object``: in pixels of the finest level, which decides the level of a multiscale layer that is read.
+    """
+    source = source_of(viewer, layer, Use(channel_axis, plane_axis, smallest_object=smallest_object))
     label = source.axis_labels[plane_axis]
     what = "plane" if label.lstrip("-").isdigit() or not label else label
     return Pool(
@@ -118,11 +130,12 @@ def pool_of_stack(viewer: Any, layer: Image, plane_axis: int, channel_axis: int 
     )
 
 
-def pool_of_layers(viewer: Any, layers: Sequence[Image]) -> Pool:
+def pool_of_layers(viewer: Any, layers: Sequence[Image], smallest_object: float | None = None) -> Pool:
     """What the viewer shows now of each of several layers. ``ValueError``, in words, for fewer than two."""
     if len(layers) < 2:
         raise ValueError(NO_LAYERS)
-    sources = tuple(source_of(viewer, layer) for layer in layers)
+    use = Use(smallest_object=smallest_object)
+    sources = tuple(source_of(viewer, layer, use) for layer in layers)
     names = [source.plane_name for source in sources]
     return Pool(name=f"{len(sources)} layers", names=names, images=_Layers(sources), layers=sources)
 
