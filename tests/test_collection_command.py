@@ -36,14 +36,14 @@ def test_a_folder_becomes_labels_and_a_page(folder, capsys):
     assert run(folder, "--out", out, "--count", 4, "--clusters", 2, "--format", "png,tiff") == 0
     told, complaints = capsys.readouterr()
     assert told.splitlines() == [
-        f"{folder}/image0.png -> {out}/image0_labels.png (2 clusters)",
-        f"{folder}/image1.png -> {out}/image1_labels.png (2 clusters)",
+        f"{folder}/image0.png -> {out}/image0_labels.png (2 kinds)",
+        f"{folder}/image1.png -> {out}/image1_labels.png (2 kinds)",
         f"report: {out}/report.html",
     ]
     assert complaints == ""
     page = (out / "report.html").read_text()
     assert "slides: what is the same across 2 images" in page
-    assert "clusters as png" in page
+    assert "kinds as png" in page
     assert json.loads((out / "collection.json").read_text())["options"]["count"] == 4
     assert run(folder, "--out", out, "--count", 4, "--clusters", 2, "--format", "png,tiff") == 0
     assert capsys.readouterr().out.count("done before, with the same settings") == 2

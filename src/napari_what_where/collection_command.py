@@ -34,7 +34,7 @@ def add_collection(commands: Any) -> None:
         metavar="N|auto",
         type=number_or_auto,
         default=8,
-        help="kinds of things to tell apart (default: 8)",
+        help="kinds of things to tell apart (default: 8); another number takes no model",
     )
     add("--format", metavar="NAMES", type=formats, default=("tiff",), dest="formats", help=FORMAT_HELP)
     add("--title", metavar="TEXT", help="of the report (default: the name of the folder)")
@@ -47,7 +47,7 @@ def add_collection(commands: Any) -> None:
         help="exact, by statistics of all images, or the published gradient descent, far slower (default: %(default)s)",
     )
     add("--smallest-object", metavar="PX", type=diameter, help="diameter in pixels of the smallest thing of interest")
-    add("--no-edges", action="store_false", dest="follow_edges", help="clusters from the embedding alone")
+    add("--no-edges", action="store_false", dest="follow_edges", help="kinds from the embedding alone")
     add("--seed", metavar="N", type=int, default=0, help="(default: %(default)s)")
     collection.set_defaults(run=run_collection_command)
 

@@ -235,7 +235,7 @@ def test_images_of_one_name_and_names_of_ours_never_meet(folder):
     assert names[1][-1] == "collection-3.json"
     joined = json.loads((folder / "out" / "labels_coco.json").read_text())
     assert [each["file_name"] for each in joined["images"]] == ["collection.png", "deep/collection.png"]
-    assert {each["name"] for each in joined["categories"]} <= {f"cluster {number}" for number in (1, 2, 3)}
+    assert {each["name"] for each in joined["categories"]} <= {f"kind {number}" for number in (1, 2, 3)}
     coloured = np.asarray(Image.open(found.images[0].written[1])).reshape(-1, 3)
     assert {tuple(colour) for colour in coloured} <= {tuple(colour) for colour in label_colours(3)}
     assert "both: what is the same across 2 images" in (folder / "out" / "report.html").read_text()

@@ -183,7 +183,7 @@ class FolderRun:
     def _named(self, written: Sequence[Path]) -> list[tuple[str, Path]]:
         """The files of an image with what they are."""
         formats = self.settings.formats
-        labels = ["clusters"] if len(formats) == 1 else [f"clusters as {name}" for name in formats]
+        labels = ["kinds"] if len(formats) == 1 else [f"kinds as {name}" for name in formats]
         return list(zip([*labels, "eigenvectors", "record"], written, strict=False))
 
     def _save(self, number: int, analysis: CollectionAnalysis) -> tuple[ImageResult, dict[str, Any]]:
@@ -201,5 +201,5 @@ class FolderRun:
         except Exception as error:  # one image that cannot be written does not stop the rest
             return ImageResult(path, "failed", explain(error), ()), {**about, "unwritten": explain(error)}
         present = sum(share > 0 for share in shares)
-        message = f"{present} {'cluster' if present == 1 else 'clusters'}"
+        message = f"{present} {'kind' if present == 1 else 'kinds'}"
         return ImageResult(path, "done", message, written), {**about, "shares": shares}

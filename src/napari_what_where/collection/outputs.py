@@ -91,7 +91,7 @@ def _label_image(files: ImageFiles, labels: np.ndarray, clusters: int) -> LabelI
         labels,
         pixel_size=stack.pixel_size,
         units=stack.units,
-        classes={number: f"cluster {number}" for number in colours},
+        classes={number: f"kind {number}" for number in colours},
         colours=colours,
         image=stack.planes[0] if {"csv", "ome-zarr"} & set(files.formats) else None,
         image_name=files.name,

@@ -1,4 +1,4 @@
-"""The report as HTML: what was done, the clusters, every image, the figures. Every text is escaped here."""
+"""The report as HTML: what was done, the kinds of things, every image, the figures. Every text is escaped here."""
 
 from __future__ import annotations
 
@@ -74,10 +74,10 @@ def _opening(report: Report, images: int) -> Iterator[str]:
     if images:
         yield (
             f"<p>{_count(images, 'image')} {'was divided into' if images == 1 else 'were divided into the same'} "
-            f"{_count(report.clusters, 'cluster')} of things that look alike to the model. "
+            f"{_count(report.clusters, 'kind')} of things that look alike to the model. "
             "<strong>One number and one colour mean the same thing in every image.</strong> Nobody told the program "
-            "what to look for: it is for you to say what each cluster is.</p>\n"
-            '<nav aria-label="Sections"><a href="#clusters">Clusters</a><a href="#images">Images</a>'
+            "what to look for: it is for you to say what each kind is.</p>\n"
+            '<nav aria-label="Sections"><a href="#kinds">Kinds</a><a href="#images">Images</a>'
             '<a href="#figures">How well it is described</a><a href="#making">How it was made</a></nav>\n'
         )
     else:
@@ -102,23 +102,23 @@ def _clusters(
     report: Report, shares: np.ndarray, crops: Sequence[Sequence[Crop]], colours: np.ndarray
 ) -> Iterator[str]:
     yield (
-        '<section id="clusters">\n<h2>The clusters</h2>\n'
-        '<p class="look"><b>What to look at:</b> do the regions of one cluster, outlined while the rest is faded, show '
-        "one kind of thing? Then the cluster has a meaning, and you may give it a name. The most typical regions come "
+        '<section id="kinds">\n<h2>The kinds of things</h2>\n'
+        '<p class="look"><b>What to look at:</b> do the regions of one kind, outlined while the rest is faded, show '
+        "one sort of thing? Then the kind has a meaning, and you may give it a name. The most typical regions come "
         "first, each from another image.</p>\n"
         '<div class="clusters">\n'
     )
     for index, (share, examples) in enumerate(zip(shares.mean(axis=0), crops, strict=True)):
         found = int(np.count_nonzero(shares[:, index] >= PRESENT))
         yield (
-            f'<article class="cluster" id="cluster-{index + 1}" data-number="{index + 1}" '
+            f'<article class="cluster" id="kind-{index + 1}" data-number="{index + 1}" '
             f'style="--colour: {as_css(colours[index])}">\n'
-            f"<header>{_chip(index, colours)}<h3>Cluster {index + 1}</h3></header>\n"
+            f"<header>{_chip(index, colours)}<h3>Kind {index + 1}</h3></header>\n"
             f"<p>{_percent(share)} of all area; in {found:,} of {_count(len(shares), 'image')}</p>\n"
             '<div class="examples">\n'
         )
         for crop in examples:
-            alt = f"A typical region of cluster {index + 1}, in {crop.image}"
+            alt = f"A typical region of kind {index + 1}, in {crop.image}"
             yield (
                 f'<figure><a class="large" href="{_link(crop.picture)}">'
                 f"{_picture(crop.picture, alt)}</a>"
@@ -131,8 +131,8 @@ def _clusters(
 def _images(rows: Sequence[Row], shares: np.ndarray, colours: np.ndarray) -> Iterator[str]:
     yield (
         '<section id="images">\n<h2>Image by image</h2>\n'
-        '<p class="look"><b>What to look at:</b> the second picture shows the clusters over the image; the same colour '
-        "is the same cluster everywhere. In the small blue and red pictures, the eigenvectors, places of one colour "
+        '<p class="look"><b>What to look at:</b> the second picture shows the kinds over the image; the same colour '
+        "is the same kind everywhere. In the small blue and red pictures, the eigenvectors, places of one colour "
         "belong together: what is red in one image is the same kind of thing as what is red in the others. The first "
         "is mostly even: it says how much a place is like all the rest.</p>\n"
         '<div id="filter"></div>\n'
@@ -159,7 +159,7 @@ def _folded(articles: Iterable[str], count: int) -> Iterator[str]:
 def _article(index: int, row: Row, share: np.ndarray, colours: np.ndarray) -> str:
     order = [int(each) for each in np.argsort(-share, kind="stable") if share[each] > 0]
     present = " ".join(str(each + 1) for each in order if share[each] >= PRESENT)
-    makeup = ", ".join(f"cluster {each + 1} {_percent(share[each])}" for each in order) or "no cluster"
+    makeup = ", ".join(f"kind {each + 1} {_percent(share[each])}" for each in order) or "no kind"
     bars = "".join(
         f'<i style="width: {100 * share[each]:.2f}%; background: {as_css(colours[each])}"></i>'
         for each in sorted(order)
@@ -186,7 +186,7 @@ def _article(index: int, row: Row, share: np.ndarray, colours: np.ndarray) -> st
         f'<article class="image" id="image-{index + 1}" data-name="{escape(row.name)}" data-clusters="{present}">\n'
         f'<div class="head"><h3>{escape(row.name)}</h3><span class="files">{links}</span></div>\n<div class="views">\n'
         f"<figure>{image}<figcaption>image</figcaption></figure>\n"
-        f'<figure><div class="framed">{segments}{marks}</div><figcaption>clusters</figcaption></figure>\n'
+        f'<figure><div class="framed">{segments}{marks}</div><figcaption>kinds</figcaption></figure>\n'
         f'<figure class="vectors"><div>{vectors}<div class="numbers" '
         f'style="grid-template-columns: repeat({row.vectors}, 1fr)">{numbers}</div></div>'
         f"<figcaption>eigenvectors</figcaption></figure>\n</div>\n"
@@ -198,7 +198,7 @@ def _figures(report: Report) -> Iterator[str]:
     yield (
         '<section id="figures">\n<h2>How well the collection is described</h2>\n<h3>Eigenvalues</h3>\n'
         '<p class="look"><b>What to look at:</b> tall bars are differences that matter in the whole collection, low '
-        "ones are details. Where the bars drop steeply, few kinds of things explain most; about as many clusters as "
+        "ones are details. Where the bars drop steeply, a few things explain most; about as many kinds as "
         "there are tall bars is a good start. The first, what all images share, is always the tallest.</p>\n"
     )
     yield f"<figure>{eigenvalue_chart(report.values)}</figure>\n" if len(report.values) else ""

@@ -7,7 +7,7 @@ if (place && rows.length > 1) {
   place.className = "filter";
   place.innerHTML =
     '<label>Name contains <input type="search" size="16"></label>' +
-    '<label>shows cluster <select><option value="">any</option>' +
+    '<label>shows kind <select><option value="">any</option>' +
     clusters.map((number) => `<option>${number}</option>`).join("") +
     '</select></label><output></output>';
   const [name, cluster, count] = place.querySelectorAll("input, select, output");

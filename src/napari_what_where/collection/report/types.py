@@ -69,7 +69,7 @@ class Report:
 
     def __post_init__(self) -> None:
         if self.clusters < 1:
-            raise ValueError(f"Received {self.clusters} clusters; expected at least one.")
+            raise ValueError(f"Received {self.clusters} kinds; expected at least one.")
 
 
 Picture = np.ndarray

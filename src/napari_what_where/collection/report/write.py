@@ -107,7 +107,7 @@ def _draw_row(
     segments = painted(shown, image.labels, colours)
     strip, vectors = vector_strip(image.vectors, limits)
     number = f"{index + 1:05d}"
-    names = [f"{number}_image.jpg", f"{number}_clusters.jpg", f"{number}_eigenvectors.png"]
+    names = [f"{number}_image.jpg", f"{number}_kinds.jpg", f"{number}_eigenvectors.png"]
     save_picture(folder / names[0], shown)
     save_picture(folder / names[1], segments)
     save_strip(folder / names[2], strip)
@@ -142,7 +142,7 @@ def _save_crops(
 ) -> list[Crop]:
     crops = []
     for rank, (example, picture) in enumerate(kept):
-        file = f"cluster{index + 1:03d}_{rank + 1}.jpg"
+        file = f"kind{index + 1:03d}_{rank + 1}.jpg"
         save_picture(folder / file, picture)
         crops.append(Crop(f"{name}/{file}", rows[example.image].name))
     return crops
