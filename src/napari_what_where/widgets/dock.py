@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QApplication, QWidget
+from qtpy.QtWidgets import QApplication
 
 from napari_what_where.activations.registry import list_backbones
 from napari_what_where.estimates.resources import Estimate, remember_speed
@@ -27,23 +25,21 @@ from napari_what_where.widgets.panel import Panel
 from napari_what_where.widgets.picking import CanvasPicker
 from napari_what_where.widgets.session import OBJECTS, Session, prepare
 from napari_what_where.widgets.source import Source
-from napari_what_where.widgets.task import Task, said_of
+from napari_what_where.widgets.task import Task
+from napari_what_where.widgets.task_dock import STILL_RUNNING, TaskDock
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-_POLL_MS = 50
-STILL_RUNNING = "Still running; press Cancel first."
 MUCH_MORE = 2
 """So many times the pixels of one view take long enough for the view to be shown first."""
 FINER_SOON = "This is the whole at a glance; finer segments are being made. Cancel keeps what is here."
 
 
-class WhatWhereDock(QWidget):
+class WhatWhereDock(TaskDock):
     """Controller between the panel of controls, the session of results and the worker thread.
 
-    The GUI thread only reads settings, moves layers and looks labels up; everything that takes time is a
-    :class:`Task`.
+    The GUI thread only reads settings, moves layers and looks labels up; everything that takes time is a task.
     """
 
     def __init__(self, napari_viewer: Viewer) -> None:
@@ -58,15 +54,9 @@ class WhatWhereDock(QWidget):
         self.handoff = Handoff(self)
         self.background = BackgroundPicker(self)
         self.estimator = Estimator(self)
-        self.task: Task | None = None
         self.models = Models(self)
         self.chooser = Chooser(self)
         self._next: Callable[[], None] | None = None
-        self._on_cancel: Callable[[], str] = str
-        self.details = ""
-        self._timer = QTimer(self)
-        self._timer.setInterval(_POLL_MS)
-        self._timer.timeout.connect(self._show_progress)
         self._connect_panel()
         announce(self)
 
@@ -148,11 +138,30 @@ class WhatWhereDock(QWidget):
 
         self.begin(work, finish, on_failure=fail, quiet=quiet)
 
-    def cancel(self) -> None:
-        """Stop what is running; every layer stays as it is."""
-        if self.task is not None:
-            self.task.cancel()
-            self.panel.say("Cancelling …")
+    def before_task(self) -> None:
+        """See :class:`TaskDock`."""
+        self.keeper.watch_window()
+
+    def follow_up(self, task: Task) -> bool:
+        """See :class:`TaskDock`."""
+        following, self._next = self._next, None
+        if following is not None and task.succeeded:
+            following()
+            return True
+        return False
+
+    def after_task(self, task: Task) -> None:
+        """See :class:`TaskDock`."""
+        findings = self.session.findings
+        self.panel.set_ready(findings is not None, objects=self.session.mode == OBJECTS)
+        if task.cancelled:
+            self._show_tree_choice()
+        elif findings is not None and self.panel.edges.isChecked() != findings.follow_edges:
+            self._choose_trees(self.panel.edges.isChecked())
+
+    def _fail(self, problem: Exception, what: str, told: Callable[[Exception, str], bool]) -> None:
+        super()._fail(problem, what, told)
+        self._show_tree_choice()
 
     def stop(self) -> None:
         """Stop all that runs: what it would find has nowhere to go."""
@@ -160,75 +169,6 @@ class WhatWhereDock(QWidget):
         self.models.drop()
         if self.task is not None:
             self.task.cancel()
-
-    def begin(
-        self,
-        work: Callable[[Report], Any],
-        finish: Callable[[Any], None],
-        *,
-        what: str = "The run",
-        cancellable: bool = True,
-        on_failure: Callable[[Exception, str], bool] = lambda problem, said: False,
-        on_cancel: Callable[[], str] = lambda: "Cancelled; nothing has changed.",
-        quiet: bool = False,
-    ) -> None:
-        """Do ``work(report)`` in a thread, then ``finish(answer)`` here; ``what`` it is, should it fail.
-
-        ``on_failure`` is given the exception and a sentence about it, and answers whether it has told the user;
-        ``on_cancel`` answers what to say after a cancellation;
-        ``quiet`` leaves on the panel what was said before.
-        """
-        self.keeper.watch_window()
-        self.panel.set_busy(True)
-        self.models.set_busy(True)
-        self.panel.cancel.setEnabled(cancellable)
-        if not quiet:
-            self.panel.say("")
-
-        def succeed(answer: Any) -> None:
-            if task.cancelled:
-                return
-            try:
-                finish(answer)
-                task.succeeded = True
-            except Exception as problem:
-                fail(problem)
-
-        def fail(problem: Exception) -> None:
-            if not task.cancelled:
-                self._fail(problem, what, on_failure)
-
-        self._on_cancel = on_cancel
-        self.task = task = Task(work, on_success=succeed, on_failure=fail, on_end=self._end)
-        self.task.start()
-        self._timer.start()
-
-    def _end(self) -> None:
-        task, self.task = self.task, None
-        findings, following, self._next = self.session.findings, self._next, None
-        if following is not None and task is not None and task.succeeded:
-            following()
-            return
-        self._timer.stop()
-        self.panel.set_busy(False)
-        self.models.set_busy(False)
-        self.panel.set_ready(findings is not None, objects=self.session.mode == OBJECTS)
-        if task is not None and task.cancelled:
-            self.panel.say(self._on_cancel())
-            self._show_tree_choice()
-        elif findings is not None and self.panel.edges.isChecked() != findings.follow_edges:
-            self._choose_trees(self.panel.edges.isChecked())
-
-    def _fail(self, problem: Exception, what: str, told: Callable[[Exception, str], bool]) -> None:
-        self.details = "".join(traceback.format_exception(problem))
-        said, obscure = said_of(problem, what)
-        if not told(problem, said):
-            self.panel.say(said, problem=True, details=obscure)
-        self._show_tree_choice()
-
-    def _show_progress(self) -> None:
-        if self.task is not None:
-            self.panel.show_progress(self.task.progress)
 
     def _show_findings(self, prepared: Any, note: str = "") -> None:
         before, now = self.session.findings, prepared.findings

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from napari_what_where.widgets.findings import Findings
 from napari_what_where.widgets.live import LiveLabels
 from napari_what_where.widgets.results import LayerSpec, arrange, composite_layer, eigenvector_layer, labels_layer
 from napari_what_where.widgets.script import command_gives_same, file_gives_same
+from napari_what_where.widgets.showing import all_or_none
 from napari_what_where.widgets.source import Source
 
 if TYPE_CHECKING:
@@ -84,34 +84,20 @@ class Session:
         ``segments`` is the number of segments to show, None for the automatic one.
         """
         findings = prepared.findings
-        before, state = list(self.viewer.layers), dict(self.__dict__)
-        images = [(layer, layer.data, layer.metadata) for layer in self._images.values()]
         # New images are told apart from those that are kept, and a kept hold stays on watch until all has been shown.
         same = self._same_subject(findings)
-        self._images = dict(self._images) if same else {}
-        self._live = {
-            mode: live if self._may_follow(mode, same) else LiveLabels(self.viewer) for mode, live in self._live.items()
-        }
-        self.findings, self.mode, self._made = findings, SEGMENTS, dict(self._made)
-        if sum(isinstance(step, slice) for step in findings.source.index) == 2 == findings.source.ndim:
-            self.viewer.dims.ndisplay = 2  # napari 0.9 cannot show a flat colour image, our composite, in 3D
-        try:
+        with all_or_none(self, self._images.values()):
+            self._images = dict(self._images) if same else {}
+            self._live = {
+                mode: live if self._may_follow(mode, same) else LiveLabels(self.viewer)
+                for mode, live in self._live.items()
+            }
+            self.findings, self.mode, self._made = findings, SEGMENTS, dict(self._made)
+            if sum(isinstance(step, slice) for step in findings.source.index) == 2 == findings.source.ndim:
+                self.viewer.dims.ndisplay = 2  # napari 0.9 cannot show a flat colour image, our composite, in 3D
             for role, spec in prepared.images.items():
                 self._show_image(role, spec)
-            told = self.show_segments(findings.stack.auto_count if segments is None else segments)
-        except Exception:
-            # napari could not show them: none is better than some.
-            self.__dict__.update(state)
-            for layer in [layer for layer in self.viewer.layers if layer not in before]:
-                with suppress(Exception):  # napari may stumble over the same layer again
-                    self.viewer.layers.remove(layer)
-            for layer, data, metadata in images:
-                layer.data, layer.metadata = data, metadata
-            raise
-        for mode, live in state["_live"].items():
-            if self._live[mode] is not live:
-                live.release()
-        return told
+            return self.show_segments(findings.stack.auto_count if segments is None else segments)
 
     def add_trees(self, stack: TreeStack, *, follow_edges: bool) -> str:
         """The other trees of the live findings, now those shown."""

@@ -14,7 +14,7 @@ from tests.widgets.collection.conftest import SIDE, halves
 
 def test_images_of_two_sizes_are_leafed_through(driver, photographs):
     driver.choose_folder(photographs)
-    driver.qtbot.waitUntil(lambda: driver.panel.inputs.listing.text() == "4 images")
+    driver.qtbot.waitUntil(lambda: driver.panel.inputs.listing.text() == "4 images", timeout=30_000)
     driver.run()
     pictures, labels = driver.layer("photographs"), driver.layer("kinds")
     assert driver.names() == ["photographs", "photographs eigenvectors (what)", "photographs kinds (what)"]

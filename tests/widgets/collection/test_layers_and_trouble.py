@@ -65,11 +65,11 @@ def test_an_image_that_was_not_among_them_gets_the_same_kinds(driver, frames, tm
     driver.panel.save.click()
     driver.wait()
     assert "Saved" in driver.message
-    driver.dock.projection = None
+    driver.dock.applying.take(None, "")
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *a, **k: (str(file), ""))
     driver.panel.load.click()
     driver.wait()
-    assert driver.dock.projection_of == "cells"
+    assert driver.dock.applying.projection_of == "cells"
     driver.panel.apply.click()
     driver.wait()
     np.testing.assert_array_equal(driver.layer("another kinds").data, labels.data)
@@ -101,7 +101,7 @@ def test_nothing_to_run_on_is_said(driver):
     driver.panel.inputs.choose("layers")
     driver.run()
     assert "Ctrl-click" in driver.message
-    driver.dock.apply()
+    driver.dock.applying.apply()
     assert "Press Run first" in driver.message
     driver.dock.trace()
     assert "Press Run first" in driver.message

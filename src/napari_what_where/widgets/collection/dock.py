@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
+from qtpy.QtWidgets import QApplication
 
 from napari_what_where.collection.kept import Kept
-from napari_what_where.progress import Progress, Report, checkpoints
+from napari_what_where.progress import Report
+from napari_what_where.widgets.collection.applying import NOTHING_YET, Applying
 from napari_what_where.widgets.collection.inputs import FOLDER, LAYERS, STACK
 from napari_what_where.widgets.collection.listing import Listing
 from napari_what_where.widgets.collection.panel import Panel
@@ -26,33 +25,26 @@ from napari_what_where.widgets.collection.pool import (
     pool_of_stack,
     suggested_working,
 )
-from napari_what_where.widgets.collection.results import applied, prepare
+from napari_what_where.widgets.collection.results import prepare
 from napari_what_where.widgets.collection.session import Session
 from napari_what_where.widgets.collection.tracing import Traces, trace
 from napari_what_where.widgets.collection.watching import Watch
 from napari_what_where.widgets.models import Models
 from napari_what_where.widgets.refine.saving import Saving
-from napari_what_where.widgets.source import source_of
-from napari_what_where.widgets.task import Task, said_of
+from napari_what_where.widgets.task import Task
+from napari_what_where.widgets.task_dock import STILL_RUNNING, TaskDock
 from napari_what_where.widgets.warming import warm_collection
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-    from napari_what_where.collection.answer import CollectionAnalysis
     from napari_what_where.widgets.collection.results import Found
 
-_POLL_MS = 50
-STILL_RUNNING = "Still running; press Cancel first."
-NOTHING_YET = "Press Run first, or load a file with what was found in other images."
-NO_TARGET = "Open an image to apply the kinds to."
-ENDING = ".projection.pt"
 
-
-class CollectionDock(QWidget):
+class CollectionDock(TaskDock):
     """Controller between the panel of controls, the session of results and the worker thread.
 
-    The GUI thread only reads settings and moves layers; everything that takes time is a :class:`Task`.
+    The GUI thread only reads settings and moves layers; everything that takes time is a task.
     """
 
     def __init__(self, napari_viewer: Viewer) -> None:
@@ -63,18 +55,10 @@ class CollectionDock(QWidget):
         self.saving = Saving(self)
         self.session = Session(self.viewer, on_written=self.saving.watch)
         self.places = Places()
-        self.task: Task | None = None
-        self.projection: CollectionAnalysis | None = None
-        """What Apply applies: of the last run, or loaded."""
-        self.projection_of = ""
         self._traces: tuple[Found, Traces] | None = None
-        self.details = ""
-        self._on_cancel: Callable[[], str] = str
-        self._timer = QTimer(self)
-        self._timer.setInterval(_POLL_MS)
-        self._timer.timeout.connect(self._show_progress)
         self.models = Models(self)
         self.listing = Listing(self)
+        self.applying = Applying(self)
         self._connect_panel()
         self.watch = Watch(self)
         warm_collection()
@@ -88,9 +72,6 @@ class CollectionDock(QWidget):
         panel.only.toggled.connect(self.session.show_only_selected)
         panel.edit.clicked.connect(self._edit)
         panel.trace.clicked.connect(self.trace)
-        panel.apply.clicked.connect(self.apply)
-        panel.save.clicked.connect(self._ask_save)
-        panel.load.clicked.connect(self._ask_load)
 
     def say(self, text: str, *, problem: bool = False) -> None:
         """One sentence to the user."""
@@ -133,7 +114,7 @@ class CollectionDock(QWidget):
         def finish(answer: Any) -> None:
             found, earlier = answer
             said = self.session.show(found)
-            self.projection, self.projection_of = found.analysis, found.pool.name
+            self.applying.take(found.analysis, found.pool.name)
             if found.pool.working is not None:
                 said += f" {'Found again' if earlier else 'Kept'} in {found.analysis.folder}."
             self.say(said)
@@ -171,11 +152,13 @@ class CollectionDock(QWidget):
             pool = pool_of_stack(self.viewer, layers[0], axis, channels, size)
         return lambda: pool
 
-    def cancel(self) -> None:
-        """Stop what is running; every layer stays as it is."""
-        if self.task is not None:
-            self.task.cancel()
-            self.say("Cancelling …")
+    def before_task(self) -> None:
+        """See :class:`TaskDock`."""
+        self.watch.watch_window()
+
+    def after_task(self, task: Task) -> None:
+        """See :class:`TaskDock`."""
+        self.show_ready()
 
     def stop(self) -> None:
         """Stop all that runs, for good: what it would find has nowhere to go."""
@@ -183,65 +166,10 @@ class CollectionDock(QWidget):
         self.models.drop()
         if self.task is not None:
             self.task.cancel()
-        self.projection = None
+        self.applying.take(None, "")
         self.session.close()
         self.places.close()
         self.saving.close()
-
-    def begin(
-        self,
-        work: Callable[[Report], Any],
-        finish: Callable[[Any], None],
-        *,
-        what: str = "The run",
-        on_failure: Callable[[Exception, str], bool] = lambda problem, said: False,
-        on_cancel: Callable[[], str] = lambda: "Cancelled; nothing has changed.",
-    ) -> None:
-        """Do ``work(report)`` in a thread, then ``finish(answer)`` here; ``what`` it is, should it fail.
-
-        ``on_failure`` is given the exception and a sentence about it, and answers whether it has told the user;
-        ``on_cancel`` answers what to say after a cancellation.
-        """
-        self.watch.watch_window()
-        self.panel.set_busy(True)
-        self.models.set_busy(True)
-        self.say("")
-
-        def succeed(answer: Any) -> None:
-            if task.cancelled:
-                return
-            try:
-                finish(answer)
-            except Exception as problem:
-                fail(problem)
-
-        def fail(problem: Exception) -> None:
-            if not task.cancelled:
-                self._fail(problem, what, on_failure)
-
-        self._on_cancel = on_cancel
-        self.task = task = Task(work, on_success=succeed, on_failure=fail, on_end=self._end)
-        self.task.start()
-        self._timer.start()
-
-    def _end(self) -> None:
-        task, self.task = self.task, None
-        self._timer.stop()
-        self.panel.set_busy(False)
-        self.models.set_busy(False)
-        self.show_ready()
-        if task is not None and task.cancelled:
-            self.say(self._on_cancel())
-
-    def _fail(self, problem: Exception, what: str, told: Callable[[Exception, str], bool]) -> None:
-        self.details = "".join(traceback.format_exception(problem))
-        said, obscure = said_of(problem, what)
-        if not told(problem, said):
-            self.panel.say(said, problem=True, details=obscure)
-
-    def _show_progress(self) -> None:
-        if self.task is not None:
-            self.panel.show_progress(self.task.progress)
 
     # What was found
 
@@ -252,8 +180,7 @@ class CollectionDock(QWidget):
         found, kind = self.session.found, None
         if found is not None and self.session.labels_layers:
             kind = STACK if found.pool.stack else LAYERS if found.pool.layers else FOLDER
-        able = self.projection is not None and self.projection.projector.projection is not None
-        self.panel.set_ready(kind, projection=able, editable=found is not None and not found.lazy)
+        self.panel.set_ready(kind, projection=self.applying.able, editable=found is not None and not found.lazy)
         self.show_current()
 
     def show_current(self) -> None:
@@ -299,78 +226,6 @@ class CollectionDock(QWidget):
             self.say(self.session.show_regions(labels, table))
 
         self.begin(work, finish, what="Tracing")
-
-    # Other images
-
-    def apply(self) -> None:
-        """Label one more image as those that were analysed."""
-        layer, analysis, of = self.watch.target(), self.projection, self.projection_of
-        if self.task is not None or analysis is None or layer is None:
-            said = STILL_RUNNING if self.task is not None else NOTHING_YET if analysis is None else NO_TARGET
-            self.say(said, problem=self.task is None)
-            return
-        try:
-            source = source_of(self.viewer, layer)
-        except ValueError as problem:
-            self.say(str(problem), problem=True)
-            return
-
-        def work(report: Report) -> Any:
-            report(progress := Progress("projection", 0, 0))
-            with checkpoints(report, progress):
-                pixels = source.pixels()
-                return applied(source, analysis.label(pixels), analysis.embed(pixels), analysis, of)
-
-        def finish(specs: Any) -> None:
-            vectors, labels = specs
-            image = self.viewer.add_image(vectors.data, **vectors.attributes)
-            try:
-                layer = self.viewer.add_labels(labels.data, **labels.attributes)
-            except Exception:
-                self.viewer.layers.remove(image)
-                raise
-            self.saving.watch(layer)
-            self.say(f"{layer.name!r}: the same numbers mean the same kinds as in {of}.")
-
-        self.begin(work, finish, what="Applying")
-
-    def save(self, name: str) -> None:
-        """Write what applies the kinds to other images."""
-        analysis = self.projection
-        if analysis is None or self.task is not None:
-            self.say(NOTHING_YET if analysis is None else STILL_RUNNING, problem=analysis is None)
-            return
-        path = Path(name)
-        self.begin(lambda report: analysis.save(path), lambda _: self.say(f"Saved {path}."), what="Saving")
-
-    def load_projection(self, name: str) -> None:
-        """Read what was saved, to apply it."""
-        if self.task is not None:
-            self.say(STILL_RUNNING)
-            return
-        path, device = Path(name), self.panel.device.currentText()
-
-        def work(report: Report) -> Any:
-            from napari_what_where.collection.answer import CollectionAnalysis
-
-            return CollectionAnalysis.load(path, device=device)
-
-        def finish(analysis: Any) -> None:
-            self.projection, self.projection_of = analysis, path.name.removesuffix(ENDING)
-            self.say(f"{analysis.clusters} kinds from {path.name} can be applied to any image.")
-
-        self.begin(work, finish, what="Loading")
-
-    def _ask_save(self) -> None:
-        name = f"{self.projection_of or 'collection'}{ENDING}"
-        path, _ = QFileDialog.getSaveFileName(self, "Save the kinds", name, f"Kinds (*{ENDING})")
-        if path:
-            self.save(path if path.endswith(".pt") else f"{path}{ENDING}")
-
-    def _ask_load(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Load kinds", "", "Kinds (*.pt)")
-        if path:
-            self.load_projection(path)
 
 
 def _stamp(path: Path) -> int | None:

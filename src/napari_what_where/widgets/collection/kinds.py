@@ -33,18 +33,15 @@ def describe_kinds(analysis: CollectionAnalysis, names: Sequence[str], report: R
 
     ``report`` may raise ``Cancelled``.
     """
-    from napari_what_where.collection.report.types import ReportImage
     from napari_what_where.collection.report.typical import Example, overview, typical_regions
+    from napari_what_where.collection.summary import image_of
 
     good = [number for number in range(len(analysis)) if number not in analysis.failures]
 
     def images(done: int) -> Iterator[ReportImage]:
         for number in good:
             report(Progress("kinds", done, 2 * len(good)))
-            vectors = analysis.embeddings[number].vectors
-            yield ReportImage(
-                names[number], analysis.labels[number], vectors, partial(analysis.images.__getitem__, number)
-            )
+            yield image_of(analysis, number, names[number], partial(analysis.images.__getitem__, number))
             done += 1
 
     seen = overview(images(0), analysis.clusters)

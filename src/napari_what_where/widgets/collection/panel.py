@@ -36,7 +36,7 @@ from napari_what_where.widgets.model_options import ModelOptions
 from napari_what_where.widgets.panel import _NEEDS_ATTENTION, PATHWAY_TEXTS, _line, _small_label, progress_text
 
 _IMAGE = re.compile(r"image (\d+) of (\d+): (.*)")
-_ROWS_SHOWN = 8
+_ROWS_SHOWN, _LINES_OF_TIP = 8, 40
 METHOD_TEXTS = {"streaming": "exact", "gradient": "gradient, far slower"}
 _STAGES = {
     "activations": "features", "collection": "comparing", "collection, pass 2 of 3": "Comparing all images, 2 of 3",
@@ -239,10 +239,9 @@ class Panel:
         height = table.horizontalHeader().sizeHint().height() + 22 * min(len(kinds), _ROWS_SHOWN) + 6
         table.setMinimumHeight(height)
         table.setMaximumHeight(height)
-        shown = failures[:_ROWS_SHOWN]
-        more = [f"… and {len(failures) - len(shown)} more"] if len(failures) > len(shown) else []
-        self.failures.setText("\n".join([f"Left out ({len(failures)}):", *shown, *more]) if failures else "")
-        self.failures.setToolTip("\n".join(failures))
+        named = "\n".join([f"Left out ({len(failures):,}):", *_first(failures, _ROWS_SHOWN)])
+        self.failures.setText(named if failures else "")
+        self.failures.setToolTip("\n".join(_first(failures, _LINES_OF_TIP)))
         self.failures.setVisible(bool(failures))
 
     def show_progress(self, progress: Progress) -> None:
@@ -264,3 +263,8 @@ class Panel:
         self.message.setStyleSheet("color: #e07b53;" if problem else "")
         self.message.setVisible(bool(text))
         self.copy_details.setVisible(details)
+
+
+def _first(lines: Sequence[str], most: int) -> list[str]:
+    """So many of them, and how many more there are."""
+    return [*lines[:most], *([f"… and {len(lines) - most:,} more"] if len(lines) > most else [])]

@@ -14,6 +14,7 @@ from napari_what_where.widgets.collection.marking import Marker
 from napari_what_where.widgets.collection.results import Found, one_image, regions_spec
 from napari_what_where.widgets.live import LiveLabels
 from napari_what_where.widgets.results import LayerSpec, arrange
+from napari_what_where.widgets.showing import all_or_none
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Layer
@@ -45,31 +46,16 @@ class Session:
     def show(self, found: Found) -> str:
         """Make it the live one and bring its layers up to date; returns what to tell the user."""
         self._marker.clear()
-        before, state = list(self.viewer.layers), dict(self.__dict__)
-        images = [(layer, layer.data, layer.metadata) for layer in (*self._pictures.values(), self._lazy) if layer]
-        same = self._same_subject(found)
-        self._pictures = dict(self._pictures) if same else {}
-        self._live = dict(self._live) if same else {}
-        self._copies = {}
-        if not same:
-            self._lazy = None
-        self.found = found
-        try:
+        same, shown = self._same_subject(found), [*self._pictures.values(), *([self._lazy] if self._lazy else [])]
+        with all_or_none(self, shown):
+            self._pictures = dict(self._pictures) if same else {}
+            self._live = dict(self._live) if same else {}
+            self._lazy = self._lazy if same else None
+            self._copies = {}
+            self.found = found
             for role, spec in found.pictures.items():
                 self._show_picture(role, spec, fixed=role in found.fixed)
             left = self._show_lazy() if found.lazy else self._show_labels()
-        except Exception:
-            # napari could not show them: none is better than some.
-            self.__dict__.update(state)
-            for layer in [layer for layer in self.viewer.layers if layer not in before]:
-                with suppress(Exception):  # napari may stumble over the same layer again
-                    self.viewer.layers.remove(layer)
-            for layer, data, metadata in images:
-                layer.data, layer.metadata = data, metadata
-            raise
-        for key, live in state["_live"].items():
-            if self._live.get(key) is not live:
-                live.release()
         return self._told(found, left)
 
     def _show_labels(self) -> list[str]:
