@@ -18,7 +18,7 @@ from napari_what_where.collection.report.charts import eigenvalue_chart, energy_
 from napari_what_where.collection.report.colours import as_css, ink_on, label_colours
 from napari_what_where.collection.report.pictures import CROP, crop, painted, sampled, save_strip, vector_strip
 from napari_what_where.collection.report.types import LayerEnergy, Report, ReportImage
-from napari_what_where.collection.report.typical import coordinates, overview, typical_regions
+from napari_what_where.collection.report.typical import overview, typical_regions
 from napari_what_where.collection.report.write import write_report
 from napari_what_where.progress import Cancelled
 
@@ -61,7 +61,8 @@ def image(rng, name="a.png", shape=(24, 32), clusters=3, count=4) -> ReportImage
     labels = np.broadcast_to(np.arange(shape[1]) * clusters // shape[1] + 1, shape).astype(np.int32)
     vectors = sampled(labels, (6, 8)) + rng.normal(0, 0.1, (count, 6, 8))
     pixels = rng.integers(0, 255, (*shape, 3), dtype=np.uint8)
-    return ReportImage(name, labels, vectors.astype(np.float32), lambda: pixels, {"clusters": f"{name}_labels.tif"})
+    points = vectors.astype(np.float32)
+    return ReportImage(name, labels, points, points[:3], lambda: pixels, {"clusters": f"{name}_labels.tif"})
 
 
 @pytest.fixture
@@ -176,24 +177,23 @@ def test_shares_are_those_of_pixels_and_centres_those_of_tokens(rng):
     for share, each in zip(seen.shares, images, strict=True):
         np.testing.assert_allclose(share, [(each.labels == number).mean() for number in (1, 2, 3)])
     for number in (1, 2, 3):
-        points = [coordinates(each.vectors, 3)[:, sampled(each.labels, (6, 8)) == number] for each in images]
+        points = [each.points[:, sampled(each.labels, (6, 8)) == number] for each in images]
         points = np.concatenate(points, axis=1)
-        np.testing.assert_allclose(np.linalg.norm(points, axis=0), 1)
         np.testing.assert_allclose(seen.centres[number - 1], points.mean(axis=1), rtol=1e-5)
 
 
 def test_the_most_typical_region_is_the_part_nearest_to_the_centre(rng):
     labels = np.zeros((12, 12), np.int32)
     labels[1:4, 1:4], labels[6:10, 6:10], labels[0, 11] = 1, 1, 1
-    vectors = np.ones((2, 12, 12), np.float32)
-    vectors[1, 1:4, 1:4], vectors[1, 6:10, 6:10] = 0.1, 1.0
-    vectors[1, 0, 11] = 0.0  # the nearest, but too small to show anything
+    points = np.ones((2, 12, 12), np.float32)
+    points[1, 1:4, 1:4], points[1, 6:10, 6:10] = 0.1, 1.0
+    points[1, 0, 11] = 0.0  # the nearest, but too small to show anything
     big = np.kron(labels, np.ones((10, 10), np.int32))
     ((cluster, example),) = typical_regions(
-        ReportImage("x", big, vectors, lambda: big), 5, np.array([[1.0, 0.0], [0.0, 1.0]])
+        ReportImage("x", big, points, points, lambda: big), 5, np.array([[1.0, 0.0], [0.0, 1.0]])
     )
     assert (cluster, example.image) == (1, 5)
-    np.testing.assert_allclose(example.distance, np.hypot(1 - 1 / np.sqrt(1.01), 0.1 / np.sqrt(1.01)), rtol=1e-5)
+    np.testing.assert_allclose(example.distance, 0.1, rtol=1e-5)
     rows, columns = example.box
     assert rows.start <= 10
     assert 40 <= rows.stop <= 60
@@ -204,7 +204,8 @@ def test_the_most_typical_region_is_the_part_nearest_to_the_centre(rng):
 def test_a_crop_is_a_square_within_the_image(rows, columns, grid_rows, grid_columns, seed):
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 3, (rows, columns)).astype(np.int32)
-    one = ReportImage("x", labels, rng.normal(size=(2, grid_rows, grid_columns)), lambda: labels)
+    points = rng.normal(size=(2, grid_rows, grid_columns))
+    one = ReportImage("x", labels, points, points, lambda: labels)
     for cluster, example in typical_regions(one, 0, np.zeros((2, 2))):
         height, width = (each.stop - each.start for each in example.box)
         assert height == width >= 1

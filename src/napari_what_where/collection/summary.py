@@ -52,9 +52,7 @@ def summarise(
 
     def image(index: int) -> ReportImage:
         number = good[index]
-        vectors = analysis.embeddings[number].vectors
-        labels = analysis.labels[number]
-        return ReportImage(names[number], labels, vectors, lambda: read(number), (links or {}).get(number, {}))
+        return image_of(analysis, number, names[number], lambda: read(number), (links or {}).get(number, {}))
 
     record = analysis.provenance
     return Report(
@@ -73,6 +71,21 @@ def summarise(
         _made(record),
         files or {},
     )
+
+
+def image_of(
+    analysis: CollectionAnalysis,
+    number: int,
+    name: str,
+    read: Callable[[], np.ndarray],
+    files: Mapping[str, str] | None = None,
+) -> ReportImage:
+    """One image of a collection, read from where it is kept; kinds are compared where they were told apart."""
+    from napari_what_where.segments.shared import shared_coordinates
+
+    embedding = analysis.embeddings[number]
+    points = shared_coordinates(embedding).T.reshape(-1, *embedding.grid)
+    return ReportImage(name, analysis.labels[number], embedding.vectors, points, read, files or {})
 
 
 def _facts(record: Mapping[str, Any], images: int) -> list[tuple[str, str]]:

@@ -18,6 +18,7 @@ class ReportImage:
     name : as the reader knows it, such as its file name
     labels : (rows, columns) integers 1 … clusters; 0 is none of them
     vectors : (count, grid_rows, grid_columns) float; the k-th means the same in every image
+    points : (coordinates, grid_rows, grid_columns) float; where tokens lie among each other when kinds are told apart
     read : gives the image, (rows, columns[, channels]) of any real dtype, when it is asked for
     files : what its results are, and their paths from the page on, to link to
     """
@@ -25,6 +26,7 @@ class ReportImage:
     name: str
     labels: np.ndarray
     vectors: np.ndarray
+    points: np.ndarray
     read: Callable[[], np.ndarray]
     files: Mapping[str, str] = field(default_factory=dict)
 

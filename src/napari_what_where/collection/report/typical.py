@@ -25,7 +25,7 @@ class Overview:
     Attributes
     ----------
     shares : (images, clusters) part of each image that a cluster covers
-    centres : (clusters, coordinates) mean of :func:`coordinates` over each cluster; NaN where it is nowhere
+    centres : (clusters, coordinates) mean of the tokens' ``points`` over each cluster; NaN where it is nowhere
     spreads : (count,) root mean square of each eigenvector
     """
 
@@ -51,25 +51,16 @@ def overview(images: Iterable[ReportImage], clusters: int) -> Overview:
         present = np.bincount(image.labels.ravel(), minlength=clusters + 1)[1 : clusters + 1]
         shares.append(present / image.labels.size)
         member = _member(image, clusters)
-        sums = sums + member.T @ coordinates(image.vectors, clusters).reshape(-1, len(member)).T / len(member)
+        sums = sums + member.T @ image.points.reshape(-1, len(member)).T.astype(np.float64) / len(member)
         squares = squares + np.mean(image.vectors.astype(np.float64) ** 2, axis=(1, 2))
         weights += member.mean(axis=0)
     with np.errstate(invalid="ignore"):
         return Overview(np.array(shares), sums / weights[:, None], np.sqrt(squares / max(1, len(shares))))
 
 
-def coordinates(vectors: np.ndarray, clusters: int) -> np.ndarray:
-    """The leading eigenvectors at every token, as points of length 1: (coordinates, grid_rows, grid_columns) float64.
-
-    As many as there are clusters: those that tell them apart (Ng, Jordan & Weiss 2002).
-    """
-    points = vectors[:clusters].astype(np.float64)
-    return points / np.maximum(np.linalg.norm(points, axis=0), 1e-12)
-
-
 def _member(image: ReportImage, clusters: int) -> np.ndarray:
     """(tokens, clusters) float64: 1 where a token's centre is in a cluster."""
-    labels = sampled(image.labels, image.vectors.shape[1:]).ravel()
+    labels = sampled(image.labels, image.points.shape[1:]).ravel()
     return (labels[:, None] == np.arange(1, clusters + 1)).astype(np.float64)
 
 
@@ -80,12 +71,12 @@ def typical_regions(image: ReportImage, number: int, centres: np.ndarray) -> Ite
     """
     from scipy import ndimage
 
-    grid, points = sampled(image.labels, image.vectors.shape[1:]), coordinates(image.vectors, len(centres))
+    grid = sampled(image.labels, image.points.shape[1:])
     for cluster in np.unique(grid[(grid > 0) & (grid <= len(centres))]).tolist():
         parts, count = ndimage.label(grid == cluster)
         index = np.arange(1, count + 1)
         sizes = np.bincount(parts.ravel())[1:]
-        means = np.stack([ndimage.mean(each, parts, index) for each in points], axis=1)
+        means = np.stack([ndimage.mean(each, parts, index) for each in image.points], axis=1)
         distances = np.where(2 * sizes >= sizes.max(), np.linalg.norm(means - centres[cluster - 1], axis=1), np.inf)
         best = int(np.argmin(distances))
         yield cluster, Example(float(distances[best]), number, _square(parts == best + 1, image.labels.shape))
