@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} in what a backbone says of itself; expected what JSON knows.")
 
 
+@cache  # some milliseconds each, which thousands of small images would feel
 def _version(library: str) -> str:
     try:
         return version(library)
