@@ -34,7 +34,7 @@ def add_collection(commands: Any) -> None:
         metavar="N|auto",
         type=number_or_auto,
         default=8,
-        help="kinds of things to tell apart (default: 8); another number takes no model",
+        help="kinds of things to tell apart (default: 8); with another number the model does not run again",
     )
     add("--format", metavar="NAMES", type=formats, default=("tiff",), dest="formats", help=FORMAT_HELP)
     add("--title", metavar="TEXT", help="of the report (default: the name of the folder)")
