@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -276,6 +278,20 @@ def test_what_decides_the_activations_is_told(folders, tmp_path):
     other = saved("ViTModel", tmp_path)
     (other / "preprocessor_config.json").write_text('{"image_mean": [0, 0, 0]}')
     assert adapter(other, "ViTModel").describe()["weights"] != told["weights"]
+
+
+def test_the_same_weights_in_another_place_are_the_same_and_others_are_not(folders, tmp_path):
+    folder = folders("ViTModel")
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    for file in copy.rglob("*"):
+        os.utime(file, (1e9, 1e9))
+    told = adapter(folder, "ViTModel").describe()["weights"]
+    assert adapter(copy, "ViTModel").describe()["weights"] == told
+    weights = copy / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert adapter(copy, "ViTModel").describe()["weights"] != told
 
 
 # Folders that are not as they should be

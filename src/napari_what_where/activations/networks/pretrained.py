@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from napari_what_where.activations.backbone import BackboneInfo
 from napari_what_where.activations.networks.network import NetworkBackbone
+
+READ_AT_MOST = 64 * 2**20
+"""Bytes of a file that is read, in a few hundredths of a second, to tell its contents."""
 
 
 class PretrainedBackbone(NetworkBackbone):
@@ -42,13 +46,25 @@ class PretrainedBackbone(NetworkBackbone):
 def _fingerprint(folder: Path) -> str:
     """Tells one set of weights from another by names, sizes and configuration, without reading gigabytes.
 
-    The hub's cache names files by their SHA-256, which is taken where it is there; else times of change count.
+    The hub's cache names files by their SHA-256, which is taken where it is there; of others small files count by what
+    is in them, which is the same on every machine, and large ones by their times of change.
     """
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.suffix not in (".safetensors", ".json") or not path.is_file():
             continue
         real = path.resolve()
-        identity = real.name if real.name != path.name else real.stat().st_mtime_ns
-        digest.update(f"{path.relative_to(folder)} {real.stat().st_size} {identity}\n".encode())
+        state = real.stat()
+        identity = real.name
+        if real.name == path.name:
+            changed = state.st_mtime_ns
+            identity = _contents(real, changed) if state.st_size <= READ_AT_MOST else str(changed)
+        digest.update(f"{path.relative_to(folder)} {state.st_size} {identity}\n".encode())
     return digest.hexdigest()
+
+
+@lru_cache(maxsize=256)
+def _contents(path: Path, changed: int) -> str:
+    """SHA-256 of a file as it was when it was ``changed``: every image asks for it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
