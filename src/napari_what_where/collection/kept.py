@@ -10,6 +10,7 @@
         projection.pt             vouches for the clusters
         labels/000000.tif         of each image
         collection.json           vouches for all labels
+        kinds.json                what there is to say of each cluster
 
 Every file is written as a whole or not at all. Before the embeddings of other images or options are written all of it
 goes, ``embedding.pt`` first; so wherever a process was killed, what is there belongs together.
@@ -39,7 +40,8 @@ _CLUSTERS = re.compile(r"clusters-(auto|\d+)(-no-edges)?")
 _HALF = r"(\.[0-9a-f]{12}){1,2}"
 _OF_AN_IMAGE = re.compile(rf"\d{{6,}}\.(npz|tif)|\.{{1,2}}\d{{6,}}{_HALF}\.(npz|tif)")
 _OF_ALL = re.compile(
-    rf"(embedding|projection)\.pt|collection\.json|\.{{1,2}}(embedding|projection|collection){_HALF}\.(pt|json)"
+    rf"(embedding|projection)\.pt|(collection|kinds)\.json|"
+    rf"\.{{1,2}}(embedding|projection|collection|kinds){_HALF}\.(pt|json)"
 )
 
 
@@ -82,6 +84,11 @@ class Kept:
     def labels(self, number: int) -> Path:
         """Of an image."""
         return self._clustering / _LABELS / f"{number:06d}.tif"
+
+    @property
+    def kinds(self) -> Path:
+        """What there is to say of each cluster."""
+        return self._clustering / "kinds.json"
 
     @property
     def _edges(self) -> str:

@@ -48,14 +48,18 @@ def overview(images: Iterable[ReportImage], clusters: int) -> Overview:
     shares, weights = [], np.zeros(clusters)
     sums, squares = np.zeros((clusters, 1)), np.zeros(1)
     for image in images:
-        present = np.bincount(image.labels.ravel(), minlength=clusters + 1)[1 : clusters + 1]
-        shares.append(present / image.labels.size)
+        shares.append(shares_of(image.labels, clusters))
         member = _member(image, clusters)
         sums = sums + member.T @ image.points.reshape(-1, len(member)).T.astype(np.float64) / len(member)
         squares = squares + np.mean(image.vectors.astype(np.float64) ** 2, axis=(1, 2))
         weights += member.mean(axis=0)
     with np.errstate(invalid="ignore"):
         return Overview(np.array(shares), sums / weights[:, None], np.sqrt(squares / max(1, len(shares))))
+
+
+def shares_of(labels: np.ndarray, clusters: int) -> np.ndarray:
+    """The part of an image that each cluster covers, (clusters,) float64."""
+    return np.bincount(labels.ravel(), minlength=clusters + 1)[1 : clusters + 1] / labels.size
 
 
 def _member(image: ReportImage, clusters: int) -> np.ndarray:
@@ -74,12 +78,18 @@ def typical_regions(image: ReportImage, number: int, centres: np.ndarray) -> Ite
     grid = sampled(image.labels, image.points.shape[1:])
     for cluster in np.unique(grid[(grid > 0) & (grid <= len(centres))]).tolist():
         parts, count = ndimage.label(grid == cluster)
-        index = np.arange(1, count + 1)
-        sizes = np.bincount(parts.ravel())[1:]
-        means = np.stack([ndimage.mean(each, parts, index) for each in image.points], axis=1)
+        parts, points = parts.ravel(), image.points.reshape(len(image.points), -1)
+        sizes = np.bincount(parts)[1:]
+        sums = [np.bincount(parts, each, minlength=count + 1)[1:] for each in points]
+        means = np.stack(sums, axis=1) / sizes[:, None]
         distances = np.where(2 * sizes >= sizes.max(), np.linalg.norm(means - centres[cluster - 1], axis=1), np.inf)
         best = int(np.argmin(distances))
-        yield cluster, Example(float(distances[best]), number, _square(parts == best + 1, image.labels.shape))
+        yield (
+            cluster,
+            Example(
+                float(distances[best]), number, _square((parts == best + 1).reshape(grid.shape), image.labels.shape)
+            ),
+        )
 
 
 def _square(region: np.ndarray, shape: tuple[int, int]) -> Box:

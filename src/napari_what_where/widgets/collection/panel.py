@@ -26,9 +26,9 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
+from napari_what_where.collection.kinds import Kind
 from napari_what_where.progress import Progress
 from napari_what_where.widgets.collection.inputs import PoolInputs
-from napari_what_where.widgets.collection.kinds import Kind
 from napari_what_where.widgets.controls import choice_of_device, count_of_eigenvectors, row_of
 from napari_what_where.widgets.inputs import ObjectSize, _combo
 from napari_what_where.widgets.model_menu import ModelMenu

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_what_where.collection.kinds import Kind, describe_kinds
 from napari_what_where.memory import free_memory
 from napari_what_where.progress import Progress, Report
 from napari_what_where.segments.superpixels import resized
 from napari_what_where.widgets.buffers import label_type
-from napari_what_where.widgets.collection.kinds import Kind, describe_kinds
 from napari_what_where.widgets.collection.lazy import lazy_stack
 from napari_what_where.widgets.collection.pool import FileImages, Look, Pool
 from napari_what_where.widgets.colours import collection_colours

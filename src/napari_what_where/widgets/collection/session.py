@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_what_where.widgets.collection.kinds import Kind
+from napari_what_where.collection.kinds import Kind
 from napari_what_where.widgets.collection.marking import Marker
 from napari_what_where.widgets.collection.results import Found, one_image, regions_spec
 from napari_what_where.widgets.live import LiveLabels
