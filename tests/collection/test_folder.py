@@ -262,7 +262,7 @@ def test_cancelled_anywhere_and_taken_up_again_it_is_as_if_never_stopped(folder,
     reports = []
     run_collection(images(folder), folder / "whole", SETTINGS, report=reports.append)
     complete = contents(folder / "whole")
-    for after in range(0, len(reports), max(1, len(reports) // 7)):
+    for after in range(0, len(reports), max(1, len(reports) // 4)):
         calls.clear()
         left, out = iter(range(after)), folder / f"out{after}"
 
@@ -293,7 +293,7 @@ def test_results_of_other_settings_stay_while_a_run_is_stopped_before_it_writes(
 
 
 KILLED = """
-import os, signal
+import os, shutil, signal
 import torch
 torch.set_num_threads(1)
 from napari_what_where.activations.filters import FiltersBackbone
@@ -341,14 +341,15 @@ def run(out, place=None, after=0, settings=settings):
 os.replace = counted
 run_collection(files, "whole", settings, title="x")
 os.replace = replace
-points = [("visit", 0), ("visit", 2), *(("replace", total * part // 7) for part in range(7)), ("replace", total - 1)]
+points = [("visit", 0), ("visit", 2), *(("replace", total * part // 4) for part in range(4)), ("replace", total - 1)]
 for place, after in points:
     out = f"out-{{place}}-{{after}}"
     print(out, run(out, place, after), run(out), flush=True)
 other = CollectionSettings(**{settings!r} | {{"clusters": 2}})
-for after in (0, 4, 9):
+for after in (0, 7):
     out = f"other-{{after}}"
-    print(out, run(out), run(out, "replace", after, other), run(out, settings=other), run(out), flush=True)
+    shutil.copytree("whole", out)
+    print(out, run(out, "replace", after, other), run(out, settings=other), run(out), flush=True)
 """
 
 
@@ -368,9 +369,9 @@ def test_killed_anywhere_and_started_again_it_is_as_if_never_stopped(folder):
     ).stdout.splitlines()
     ends = [line.split() for line in told]
     complete = contents(folder / "whole")
-    assert len(ends) == 13
+    assert len(ends) == 9
     for name, *codes in ends:
-        assert codes == (["-9", "0"] if name.startswith("out") else ["0", "-9", "0", "0"]), name
+        assert codes == (["-9", "0"] if name.startswith("out") else ["-9", "0", "0"]), name
         assert contents(folder / name) == complete, name
-        calls = len((folder / f"{name}.calls").read_text())
-        assert calls <= 4 if name.startswith("out") else calls == 3, name
+        called = folder / f"{name}.calls"
+        assert (len(called.read_text()) if called.exists() else 0) <= (4 if name.startswith("out") else 0), name
