@@ -238,7 +238,8 @@ starts of k-means, for every method but "pixels", which are the labels that a us
 of what streaming has more, bootstrap over images. "held out": a quarter of the images, embedded by the projection of
 the others, less being included, with the same clusters in both, and with those that k-means finds in each: starts
 differ by up to 5 points in one and the same embedding. What each method is, is said in the file. Other work ran on the
-machine, so seconds are the processor's, model and labels included.{collection_missing}
+machine, so seconds are the processor's, model and labels included; those of the network alone were taken with a core to
+itself, streaming's in a run of its own.{collection_missing}
 
 {collection}
 
