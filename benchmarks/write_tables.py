@@ -238,8 +238,8 @@ starts of k-means, for every method but "pixels", which are the labels that a us
 of what streaming has more, bootstrap over images. "held out": a quarter of the images, embedded by the projection of
 the others, less being included, with the same clusters in both, and with those that k-means finds in each: starts
 differ by up to 5 points in one and the same embedding. What each method is, is said in the file. Other work ran on the
-machine, so seconds are the processor's, model and labels included; those of the network alone were taken with a core to
-itself, streaming's in a run of its own.{collection_missing}
+machine, so seconds are the processor's, model and labels included; for the network alone streaming
+had a core to itself, in a run of its own, and gradient for most of its batches.{collection_missing}
 
 {collection}
 
@@ -288,8 +288,8 @@ and, at the right, with the random ones. "beyond it": the most memory of the who
 stroke on the canvas to the drawn result, in milliseconds, beside napari setting and drawing as many pixels of a layer
 of its own. Labels are 150 regions of a generated image; 16 eigenvectors; 16 clicks each, 4 of the tools that tidy up.
 Wanted beyond napari's own: at 1024² a median below 100 ms and no more than 300 ms at worst, at 4096² below a second.
-Not reached: the medians of a stroke and of snapping every label at 1024², and snapping every label at 4096². Nothing
-else ran on the machine.
+Not reached: the medians of a stroke and of snapping every label at 1024²; at 4096² snapping every label, and the worst
+of finding similar ones. Nothing else ran on the machine.
 
 {refining}
 
