@@ -99,6 +99,11 @@ class Kept:
         return self.folder / f"clusters-{self.clusters}{self._edges}"
 
 
+def before_clusters(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that decide the eigenvectors: all but those of clusters."""
+    return {name: value for name, value in options.items() if name not in ("clusters", "follow_edges")}
+
+
 def forget(folder: Path) -> None:
     """Remove all that was found; other files, should there be any, stay."""
     (folder / FOUND).unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_what_where.collection.kept import before_clusters
 from napari_what_where.embedding.types import Embedding
 from napari_what_where.progress import Progress
 from napari_what_where.store.entry import layer_bytes
@@ -153,6 +154,7 @@ def descend(passes: Passes, options: Mapping[str, Any]) -> Found:
 
 def _checkpoint(passes: Passes, options: Mapping[str, Any]) -> Path:
     """Where the state of a descent is: of these images and options, so that another's is no obstacle."""
-    deciding = {name: value for name, value in options.items() if name not in ("clusters", "follow_edges")}
-    said = json.dumps([deciding, passes.backbone.describe(), sorted(passes.signatures.items())], default=str)
+    said = json.dumps(
+        [before_clusters(options), passes.backbone.describe(), sorted(passes.signatures.items())], default=str
+    )
     return passes.spool.folder / f"gradient-{hashlib.sha256(said.encode()).hexdigest()[:16]}.pt"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import time
 import zipfile
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,7 +70,7 @@ def _embed(passes: Passes, options: dict[str, Any], place: Kept) -> Found:
     record = {
         "made_by": "napari-what-where",
         "versions": package_versions(),
-        "options": _before_clusters(options),
+        "options": files.before_clusters(options),
         "model": passes.backbone.describe(),
         "images": _signatures(passes),
         "failures": {str(number): text for number, text in passes.failures.items()},
@@ -95,7 +94,7 @@ def _earlier_embeddings(passes: Passes, options: dict[str, Any], place: Kept) ->
         return None
     record = found[0]
     wanted = {
-        "options": _before_clusters(options),
+        "options": files.before_clusters(options),
         "model": plain(passes.backbone.describe()),
         "versions": package_versions(),
     }
@@ -106,11 +105,6 @@ def _earlier_embeddings(passes: Passes, options: dict[str, Any], place: Kept) ->
         return None
     passes.failures.update({int(number): text for number, text in record["failures"].items()})
     return found
-
-
-def _before_clusters(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that decide the eigenvectors."""
-    return {name: value for name, value in options.items() if name not in ("clusters", "follow_edges")}
 
 
 def _signatures(passes: Passes) -> list[str]:

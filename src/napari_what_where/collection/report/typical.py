@@ -84,12 +84,8 @@ def typical_regions(image: ReportImage, number: int, centres: np.ndarray) -> Ite
         means = np.stack(sums, axis=1) / sizes[:, None]
         distances = np.where(2 * sizes >= sizes.max(), np.linalg.norm(means - centres[cluster - 1], axis=1), np.inf)
         best = int(np.argmin(distances))
-        yield (
-            cluster,
-            Example(
-                float(distances[best]), number, _square((parts == best + 1).reshape(grid.shape), image.labels.shape)
-            ),
-        )
+        region = (parts == best + 1).reshape(grid.shape)
+        yield cluster, Example(float(distances[best]), number, _square(region, image.labels.shape))
 
 
 def _square(region: np.ndarray, shape: tuple[int, int]) -> Box:

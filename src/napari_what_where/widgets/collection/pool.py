@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from napari_what_where.collection.kept import before_clusters
 from napari_what_where.files.filenames import find_images
 from napari_what_where.files.stacks import open_stack
 from napari_what_where.widgets.source import Source, Use, source_of
@@ -105,8 +106,7 @@ class Pool:
         pixels = [
             (each.layer_ids, each.level, each.index, each.axes, each.channel_axis, each.plane_axis) for each in sources
         ]
-        deciding = {name: value for name, value in settings.items() if name not in ("clusters", "follow_edges")}
-        said = json.dumps([repr(pixels), deciding], sort_keys=True, default=str)
+        said = json.dumps([repr(pixels), before_clusters(settings)], sort_keys=True, default=str)
         mark = hashlib.sha256(said.encode()).hexdigest()[:8]
         backbone = "".join(each if each.isalnum() or each in "-_." else "-" for each in str(settings["backbone"]))[-40:]
         return f"{backbone}-{settings['pathway']}-{mark}"
