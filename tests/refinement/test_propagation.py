@@ -146,6 +146,11 @@ def test_whatever_is_painted(propagator, current, scribbles, locked):
     counts = (scribbles > 0) & ~np.isin(scribbles, list(locked)) & ~kept
     np.testing.assert_array_equal(labels[counts], scribbles[counts])
     assert set(np.unique(labels)) <= set(np.unique(current)) | set(np.unique(scribbles[counts]))
+    # Whatever was asked for in between, of the same arrays, too.
+    there, drawn = current.copy(), scribbles.copy()
+    current[:, :20], scribbles[:3] = 1, 2
+    propagator.labels(scribbles, current=current)
+    current[:], scribbles[:] = there, drawn
     again = propagator.labels(scribbles, current=current, locked=locked)
     np.testing.assert_array_equal(labels, again)
 
@@ -294,7 +299,7 @@ def test_floods_meet_on_the_edge_and_leave_what_is_fixed():
     fixed = np.zeros((8, 20), bool)
     fixed[:2] = True
     undecided = near_borders(labels, 4)
-    answer = flood_borders(labels, undecided, np.zeros_like(labels), strength, fixed)
+    answer, _ = flood_borders(labels, undecided, np.zeros_like(labels), strength, fixed)
     np.testing.assert_array_equal(answer[:2], labels[:2])
     assert (answer[2:, :12] == 1).all()
     assert (answer[2:, 13:] == 2).all()
@@ -316,7 +321,31 @@ def test_only_the_window_of_what_is_undecided_is_flooded(labels, undecided, stro
     markers = np.where(painted, strokes + 1, np.where(undecided & ~kept, 0, labels + 1))
     flooded = watershed(strength, markers, mask=around)
     expected = np.where(painted, strokes, np.where(around & (flooded > 0), flooded - 1, labels))
-    np.testing.assert_array_equal(flood_borders(labels, undecided, strokes, strength, fixed), expected)
+    np.testing.assert_array_equal(flood_borders(labels, undecided, strokes, strength, fixed)[0], expected)
+
+
+@given(
+    labels=arrays(np.int32, (9, 12), elements=st.integers(0, 3), fill=st.just(0)),
+    fixed=st.none() | arrays(bool, (9, 12)),
+    changes=st.lists(
+        st.tuples(
+            arrays(bool, (9, 12), elements=st.booleans(), fill=st.just(False)),
+            arrays(np.int32, (9, 12), elements=st.integers(1, 5), fill=st.just(0)),
+        ),
+        min_size=2,
+        max_size=4,
+    ),
+    seed=st.integers(0, 9),
+)
+def test_what_was_flooded_before_changes_nothing(labels, fixed, changes, seed):
+    """One call after another, each with what the last one left, as each by itself."""
+    strength = np.random.default_rng(seed).integers(0, 4, (9, 12)).astype(np.float32)  # some are equal
+    undecided, strokes, before = np.zeros((9, 12), bool), np.zeros((9, 12), np.int32), None
+    for turned, drawn in changes:
+        undecided, strokes = undecided ^ turned, np.where(drawn > 0, drawn, strokes)
+        expected, _ = flood_borders(labels, undecided, strokes, strength, fixed)
+        found, before = flood_borders(labels, undecided, strokes, strength, fixed, before)
+        np.testing.assert_array_equal(found, expected)
 
 
 # Refusals

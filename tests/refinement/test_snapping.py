@@ -116,7 +116,7 @@ def test_what_has_no_edges_is_refused(analysis, guide):
 def test_depths_and_middle_lines_as_by_filters(labels, reach, in_tiles):
     """Also of a plane that is looked at tile by tile."""
     with (
-        patch.object(under_test, "LARGE", 0 if in_tiles else labels.size),
+        patch.object(under_test, "TILED", 0 if in_tiles else labels.size),
         patch.object(under_test, "core_tiles", _few),
     ):
         depth, lines = under_test._depths(labels, reach)

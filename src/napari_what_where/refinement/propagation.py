@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_what_where.progress import Report, ignore_progress
 from napari_what_where.refinement.edit import check_labels
-from napari_what_where.refinement.flooding import flood_borders, near_borders
+from napari_what_where.refinement.flooding import Flooded, flood_borders, near_borders
 from napari_what_where.refinement.parts import runs_of
 from napari_what_where.refinement.walking import Walk, make_walkers
 from napari_what_where.segments.lookup import look_up
@@ -56,6 +56,9 @@ class Propagator:
         self.shape = analysis.tree.shape if shape is None else (int(shape[0]), int(shape[1]))
         self.walk = walk or Walk()
         self._walkers = make_walkers(analysis, self.walk, report)
+        # Of the last call, as the next stroke leaves most of it as it was. It changes nothing but the time.
+        self._flooded: Flooded | None = None
+        self._of_before: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
 
     def labels(self, scribbles: Any, *, current: np.ndarray | None = None, locked: Collection[int] = ()) -> np.ndarray:
         """Labels of every pixel, (rows, columns) int32; painted pixels keep theirs.
@@ -104,7 +107,7 @@ class Propagator:
         """Labels of the plane that was worked on, (rows, columns) int32, where ``before`` and ``kept`` lie."""
         leaves, pixels = self._walkers.leaves, self._walkers.pixels
         used, votes = self._votes(painted)
-        loyal = _majority(leaves, before, len(pixels)) if before.any() else None
+        loyal = self._loyal(before)
         closed = np.zeros(len(pixels), bool)
         if kept is not None:
             closed = np.bincount(leaves.ravel(), kept.ravel(), minlength=len(pixels)) > pixels / 2
@@ -120,15 +123,26 @@ class Propagator:
             best = chance.argmax(axis=1)
             taken = ~closed & (best != prior) & (chance.max(axis=1) > 1 - chance.sum(axis=1))
         # Of leaves that are not taken every pixel is what it was: their own borders are nobody's business here.
-        areas = look_up(np.where(taken, best + 1, 0), leaves)
+        given = look_up(np.where(taken, used[best], -1), leaves)
         if kept is not None:
-            areas[kept] = 0
+            given[kept] = -1
         undecided_leaves &= ~closed
-        labels = np.where(areas > 0, look_up(np.append(0, used), areas), before)
-        undecided = near_borders(areas, self.walk.margin)
+        labels = np.where(given >= 0, given, before)
+        undecided = near_borders(given, self.walk.margin)
         if undecided_leaves.any():
             undecided |= undecided_leaves[leaves]
-        return flood_borders(labels, undecided, painted.on(self.shape, leaves.shape), self._walkers.strength, kept)
+        strokes, strength = painted.on(self.shape, leaves.shape), self._walkers.strength
+        answer, self._flooded = flood_borders(labels, undecided, strokes, strength, kept, self._flooded)
+        return answer
+
+    def _loyal(self, before: np.ndarray) -> np.ndarray | None:
+        """The label that each leaf has by itself, (L,) int32; None where there are no labels at all."""
+        known, loyal = self._of_before
+        if known is None or not np.array_equal(known, before):
+            leaves, pixels = self._walkers.leaves, self._walkers.pixels
+            loyal = _majority(leaves, before, len(pixels)) if before.any() else None
+            self._of_before = before.copy(), loyal  # the caller may go on writing into it
+        return loyal
 
     def _votes(self, painted: Painted) -> tuple[np.ndarray, np.ndarray]:
         """The painted labels, (labels,) int32 ascending, and how many of their pixels each leaf has, (L, labels)."""
@@ -211,6 +225,8 @@ def propagate_labels(analysis: Analysis, scribbles: Any) -> np.ndarray:
 def _labels_of(labels: Any, shape: tuple[int, int], what: str) -> np.ndarray:
     """Labels or strokes as (rows, columns) int32; ``TypeError`` or ``ValueError``, in words, for what are none."""
     array = check_labels(labels, what=what, shape=shape)
+    if array.dtype == np.int32 and array.size and array.view(np.uint32).max() < 2**31 - 1:
+        return array  # both in one look: negative ones come last
     if array.min() < 0:
         raise ValueError(f"The smallest of the {what} is {array.min()}; expected 0 for none, and labels from 1 on.")
     if array.max() >= 2**31 - 1:

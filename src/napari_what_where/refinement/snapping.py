@@ -11,7 +11,7 @@ from napari_what_where.refinement.guide import Guide
 from napari_what_where.refinement.parts import Box, beside, grown, plane_parts
 from napari_what_where.segments.gradients import interpolate_part, squared_gradient
 from napari_what_where.segments.objects.shapes import box_of
-from napari_what_where.segments.objects.tiled import LARGE, core_tiles
+from napari_what_where.segments.objects.tiled import core_tiles
 from napari_what_where.working_plane.lazy_channels import PlaneChannels
 from napari_what_where.working_plane.object_scale import Part, Tile
 from napari_what_where.working_plane.tiling import map_tiles
@@ -23,6 +23,8 @@ PULL = 0.1
 """Height of the ridge along an outline as it is, in mean squared gradients of the band."""
 HALO = 8
 """Reaches around a tile beyond which nothing matters to what is flooded in it."""
+TILED = 2**19
+"""Windows of more pixels are worked on tile by tile."""
 MARGIN = 5
 """Pixels around a window that its gradient depends on."""
 
@@ -168,7 +170,7 @@ def _watershed(level: np.ndarray, markers: np.ndarray, mask: np.ndarray, halo: i
 
 def _tiles(shape: tuple[int, ...]) -> list[Tile]:
     """Parts of large planes, on several cores; small ones whole."""
-    return core_tiles(shape) if shape[0] * shape[1] > LARGE else [Part.whole((shape[0], shape[1])).tile]
+    return core_tiles(shape) if shape[0] * shape[1] > TILED else [Part.whole((shape[0], shape[1])).tile]
 
 
 def _level(strength: np.ndarray, depth: np.ndarray, reach: int, movable: np.ndarray, rim: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from superqt.utils import FunctionWorker
 
 from napari_what_where.failures import Explained, explain
 from napari_what_where.progress import Cancelled, Progress, Report
+from napari_what_where.widgets.collector import hold_aside, let_go
 
 
 class Task:
@@ -35,10 +36,12 @@ class Task:
         self._worker = FunctionWorker(self._run, work)
         self._worker.returned.connect(on_success)
         self._worker.errored.connect(on_failure)
-        self._worker.finished.connect(on_end)
+        self._worker.finished.connect(self._end)
+        self._on_end = on_end
 
     def start(self) -> None:
-        """Start the worker thread."""
+        """Start the worker thread. Until it ends the garbage collector looks at nothing that is there now."""
+        hold_aside()
         self._worker.start()
 
     @property
@@ -50,6 +53,10 @@ class Task:
         """Ask the work to stop at its next report."""
         self.cancelled = True
         self._worker.quit()
+
+    def _end(self) -> None:
+        let_go()
+        self._on_end()
 
     def _run(self, work: Callable[[Report], Any]) -> Any:
         try:

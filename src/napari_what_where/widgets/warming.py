@@ -19,6 +19,8 @@ from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
+from napari_what_where.widgets.collector import call_old
+
 _SWITCH_S = 5e-4
 """How long a thread that imports may keep the interpreter from one that asks for it; Python's own is ten times that."""
 _COLLECTION = "napari_what_where.collection.analysis"
@@ -95,18 +97,8 @@ def _gently() -> Iterator[None]:
     finally:
         sys.setswitchinterval(interval)
         if collecting:
-            _call_old()
+            call_old()
             gc.enable()
-
-
-def _call_old() -> None:
-    """Tell the garbage collector that all objects are old, without looking at any of them.
-
-    Young ones, of which imports leave hundreds of thousands, it would all look at as soon as it is enabled again.
-    """
-    if not gc.get_freeze_count():  # else someone else means theirs to stay frozen
-        gc.freeze()
-        gc.unfreeze()
 
 
 def _load_torch_library() -> None:

@@ -147,7 +147,8 @@ def test_scribbles_of_a_plane_of_a_stack(driver, picture, wrong, monkeypatch):
     np.testing.assert_array_equal(driver.labels, stack)
 
 
-def test_accept_waits_for_the_last_stroke(opened, wrong):
+def test_accept_waits_for_the_last_stroke(opened, monkeypatch):
+    monkeypatch.setattr("napari_what_where.widgets.refine.steps.AT_ONCE", 0)  # as in a large plane
     tool = scribble(opened)
     with tool.strokes.block_history():
         tool.strokes.paint((46, 48), 7)
@@ -179,6 +180,7 @@ def test_edits_made_while_scribbling_stay(opened):
     """Also of an object that was given the number that stands for background in the strokes."""
     tool = scribble(opened)
     opened.dock.actions.lock([tool.background])
+    opened.wait()
     opened.dock.layer.paint((46, 80), tool.background)
     opened.wait()
     made = opened.labels == tool.background

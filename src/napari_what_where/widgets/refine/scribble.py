@@ -84,13 +84,19 @@ class Scribble(Tool):
         self.dock.show_decision()
 
     def forget(self) -> None:
-        plane, before = self.plane, self._before
+        plane = self.plane
         if plane is None or self.strokes is None:
             return
         if self.strokes.data.size != plane.size:  # other data
             self.dock.leave_tool()
             self.dock.say(f"{plane.layer.name!r} has another shape now: the strokes are dropped.", problem=True)
-        elif self._result is None or before is None or not np.array_equal(plane.read(), before):
+        else:
+            self.dock.work.add_soon(self._follow_labels, key=self)
+
+    def _follow_labels(self) -> None:
+        if self.plane is not None and (
+            self._result is None or self._before is None or not np.array_equal(self.plane.read(), self._before)
+        ):
             self._carry_anew()
 
     def locks_changed(self) -> None:
@@ -186,9 +192,9 @@ class Scribble(Tool):
             found = np.asarray(known.propagator.labels(strokes, current=labels, locked=locked))
             if ground:
                 found[found == ground] = 0
-            return labels, found
+            return labels.copy(), found  # they may be a view of the layer
 
-        dock.steps.compute(plane, work, lambda both: self._show(drawn, *both), always_in_thread=True, key=self)
+        dock.steps.compute(plane, work, lambda both: self._show(drawn, *both), key=self)
 
     def _show(self, drawn: np.ndarray, before: np.ndarray, found: np.ndarray) -> None:
         if self.plane is None or self._drawn is not drawn:

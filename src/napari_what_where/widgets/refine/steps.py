@@ -79,17 +79,15 @@ class Steps:
         work: Callable[[np.ndarray], Any],
         finish: Callable[[Any], None],
         *,
-        always_in_thread: bool = False,
         key: Any = None,
     ) -> None:
         """Call ``finish(work(labels))`` with a plane's labels as they are; of a large one in a thread."""
-        pixels = AT_ONCE + 1 if always_in_thread else plane.size
 
         def begin() -> None:
             labels = plane.read()
-            if pixels > AT_ONCE:  # the user may paint meanwhile
+            if plane.size > AT_ONCE:  # the user may paint meanwhile
                 labels = np.array(labels)
-            self.perform(lambda report: work(labels), finish, pixels=pixels)
+            self.perform(lambda report: work(labels), finish, pixels=plane.size)
 
         self._dock.work.add(begin, key=key)
 

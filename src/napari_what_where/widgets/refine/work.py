@@ -65,6 +65,12 @@ class Work(QObject):
             otherwise()
             self.full.emit()
 
+    def add_soon(self, function: Callable[[], None], *, key: Any) -> None:
+        """As :meth:`add`, once the event that is handled now is over: napari tells of some paint before it is there."""
+        self._waiting = [each for each in self._waiting if each[0] is not key]
+        self._waiting.append((key, function))
+        QTimer.singleShot(0, self._go_on)
+
     def begin(
         self,
         work: Callable[[Report], Any],
@@ -124,8 +130,7 @@ class Work(QObject):
         self.busy.emit(False)
         if task.cancelled:
             self.cancelled.emit()
-        while self._waiting and self.task is None:
-            self._call(self._waiting.pop(0)[1])
+        self._go_on()
 
     def _call(self, function: Callable[[], None]) -> None:
         self._running = True
@@ -135,8 +140,11 @@ class Work(QObject):
             self.failed.emit(problem)
         finally:
             self._running = False
-        # What was added by it, unless a task has begun: that one's end goes on.
-        while self._waiting and self.task is None and not self._running:
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Call what waits, unless a task has begun: that one's end goes on."""
+        while self._waiting and self.task is None and not self._running and not self._closed:
             self._call(self._waiting.pop(0)[1])
 
     def _tell(self) -> None:
