@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
@@ -74,9 +75,9 @@ def snap_to_edges(
     everything: Box = (slice(0, labels.shape[0]), slice(0, labels.shape[1]))
     box = everything if chosen is None else box_of(chosen, margin=2 * reach + 1)
     before = labels[box]
-    flat, after = _flooded(
-        before, _strength(image, labels.shape, box), None if chosen is None else chosen[box], reach, locked
-    )
+    with ThreadPoolExecutor(1) as pool:  # while the band is found
+        strength = pool.submit(_strength, image, labels.shape, box)
+        flat, after = _flooded(before, strength, None if chosen is None else chosen[box], reach, locked)
     row, column = np.divmod(flat, before.shape[1])
     old = before[row, column]
     moved = old != after
@@ -127,7 +128,7 @@ def _scaled(tile: Tile, own: tuple[int, int], working: tuple[int, int]) -> Tile:
 
 
 def _flooded(
-    labels: np.ndarray, strength: np.ndarray, chosen: np.ndarray | None, reach: int, locked: Collection[int]
+    labels: np.ndarray, strength: Future[np.ndarray], chosen: np.ndarray | None, reach: int, locked: Collection[int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """The band around outlines given anew: sorted flat indices of its pixels, and their labels.
 
@@ -147,7 +148,8 @@ def _flooded(
     names, index = np.unique(labels[rim], return_inverse=True)
     markers = np.zeros(labels.shape, np.int32)
     markers[rim] = index + 1
-    flooded = _watershed(_level(strength, depth, reach, movable, rim), markers, movable | rim, HALO * reach)
+    level = _level(strength.result(), depth, reach, movable, rim)
+    flooded = _watershed(level, markers, movable | rim, HALO * reach)
     flat = np.flatnonzero(movable & (flooded > 0))
     return flat, names[flooded.reshape(-1)[flat] - 1]
 
