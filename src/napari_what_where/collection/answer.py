@@ -77,11 +77,10 @@ class Projector:
         layers = remembered(self.backbone).extract(pixels, scale=self.scale, plane=self.plane(pixels))
         return self.projection.embed([on_device(layer, self.device) for layer in layers])
 
-    def labels(self, image: Any) -> np.ndarray:
-        """The clusters of such an image, (rows, columns) int32 from 1."""
+    def labels(self, image: Any, embedding: Embedding) -> np.ndarray:
+        """The clusters of such an image with its embedding, (rows, columns) int32 from 1."""
         from napari_what_where.segments.shared import shared_labels
 
-        embedding = self.embedding(image)
         return shared_labels(self.tree(check_image(image), embedding), embedding, self.clusters)
 
     def tree(self, pixels: np.ndarray, embedding: Embedding) -> RegionTree:
@@ -165,7 +164,12 @@ class CollectionAnalysis:
 
     def label(self, image: Any) -> np.ndarray:
         """The clusters in an image that was not among them: (rows, columns) int32, 1 … clusters. As :meth:`embed`."""
-        return self.projector.labels(image)
+        return self.apply(image)[1]
+
+    def apply(self, image: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Both :meth:`embed` and :meth:`label` of an image, for one pass through the model."""
+        embedding = self.projector.embedding(image)
+        return embedding.vectors, self.projector.labels(image, embedding)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write what :meth:`embed` and :meth:`label` need into one small file, see :meth:`load`."""

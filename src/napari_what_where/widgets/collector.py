@@ -21,6 +21,8 @@ def hold_aside() -> None:
     with _lock:
         _holders += 1
         if _holders == 1 and not gc.get_freeze_count():
+            if gc.isenabled():
+                gc.collect(1)  # what is young and of no use would grow old here
             gc.freeze()
             _ours = True
 

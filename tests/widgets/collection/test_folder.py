@@ -59,6 +59,49 @@ def test_a_finished_run_is_found_again_in_another_window(driver, photographs, mo
     np.testing.assert_array_equal(np.asarray(driver.layer("kinds").data), labels)
 
 
+def test_a_folder_that_was_moved_is_found_again(driver, photographs, monkeypatch):
+    driver.choose_folder(photographs)
+    driver.run()
+    moved = photographs.rename(photographs.parent / "elsewhere")
+    from napari_what_where.activations.filters import FiltersBackbone
+
+    monkeypatch.setattr(FiltersBackbone, "visit", lambda *args, **options: 1 / 0)
+    driver.choose_folder(moved)
+    driver.run()
+    assert "Found again in" in driver.message
+
+
+def test_layers_keep_what_they_show_when_other_images_are_analysed(driver, photographs, tmp_path):
+    """One more file in the folder, and another folder whose results are kept in the same place."""
+    driver.choose_folder(photographs)
+    driver.run()
+    first = driver.layer("kinds")
+    before = np.asarray(first.data).copy()
+    Image.fromarray(halves(9, colour=True)[::-1]).save(photographs / "a first one.png")
+    driver.run()
+    assert driver.layer("kinds") is not first
+    assert len(driver.layer("kinds").data) == 5
+    other = tmp_path / "other"
+    other.mkdir()
+    for number in range(4):
+        Image.fromarray(halves(number + 1, colour=True)[:, ::-1]).save(other / f"p{number}.png")
+    driver.choose_folder(other)
+    driver.panel.inputs.kept.setText(str(photographs / WORKING))
+    driver.run()
+    assert driver.layer("kinds").data.shape[0] == 4
+    np.testing.assert_array_equal(np.asarray(first.data), before)
+
+
+def test_photographs_in_floats_are_shown_as_they_are(driver, tmp_path):
+    for number in range(3):
+        tifffile.imwrite(tmp_path / f"{number}.tif", halves(number, colour=True) / np.float32(255), photometric="rgb")
+    driver.choose_folder(tmp_path)
+    driver.run()
+    picture = driver.viewer.layers[tmp_path.name]
+    assert picture.rgb
+    np.testing.assert_array_equal(np.asarray(picture.data[2]), halves(2, colour=True))
+
+
 def test_a_cancelled_run_goes_on_where_it_was(driver, photographs, monkeypatch):
     from napari_what_where.activations.filters import FiltersBackbone
 

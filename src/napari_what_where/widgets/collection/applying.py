@@ -62,7 +62,8 @@ class Applying(QObject):
             report(progress := Progress("projection", 0, 0))
             with checkpoints(report, progress):
                 pixels = source.pixels()
-                return applied(source, analysis.label(pixels), analysis.embed(pixels), analysis, of)
+                vectors, labels = analysis.apply(pixels)
+                return applied(source, labels, vectors, analysis, of)
 
         def finish(specs: Any) -> None:
             vectors, labels = specs

@@ -101,11 +101,16 @@ class Pool:
         return max((source.factor for source in ([self.stack] if self.stack else self.layers)), default=1.0)
 
     def name_for(self, settings: Mapping[str, Any]) -> str:
-        """Of the folder that a run with these settings is kept in: the same where only those of kinds are others."""
+        """Of the folder that a run with these settings is kept in: the same where only those of kinds are others.
+
+        Other images, one file more or fewer among them, have another: what layers show of these is not overwritten.
+        """
         sources = [self.stack] if self.stack else self.layers
-        pixels = [
+        pixels: list[Any] = [
             (each.layer_ids, each.level, each.index, each.axes, each.channel_axis, each.plane_axis) for each in sources
         ]
+        if isinstance(self.images, FileImages):
+            pixels = [_as_seen_from(self.working, path) for path in self.images.paths]
         said = json.dumps([repr(pixels), before_clusters(settings)], sort_keys=True, default=str)
         mark = hashlib.sha256(said.encode()).hexdigest()[:8]
         backbone = "".join(each if each.isalnum() or each in "-_." else "-" for each in str(settings["backbone"]))[-40:]
@@ -158,6 +163,14 @@ def suggested_working(folder: Path) -> Path:
     mark = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:8]
     cache = Path(platformdirs.user_cache_dir("napari-what-where", appauthor=False))
     return cache / "collections" / f"{folder.name}-{mark}"
+
+
+def _as_seen_from(folder: Path | None, path: Path) -> str:
+    """A path relative to a folder, so that both can be moved together; absolute from another drive."""
+    try:
+        return os.path.relpath(path, folder)
+    except ValueError:
+        return os.path.abspath(path)
 
 
 def _writable(folder: Path) -> bool:

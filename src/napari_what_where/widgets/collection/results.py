@@ -140,25 +140,24 @@ def _of_folder(pool: Pool, analysis: CollectionAnalysis, kinds: Sequence[Kind], 
             **place,
         },
     )
-    pictures = _file_pictures(pool, files, looks, size, place)
+    pictures = _file_pictures(pool, files, looks, size, place, analysis.projector.scale.colour)
     fixed = frozenset(pictures)
     pictures["eigenvectors"] = _file_vectors(pool, analysis, looks, size, place)
     return Found(pool, analysis, kinds, [labels], True, pictures, (), fixed)
 
 
 def _file_pictures(
-    pool: Pool, files: FileImages, looks: dict[int, Look], size: tuple[int, int], place: dict[str, Any]
+    pool: Pool, files: FileImages, looks: dict[int, Look], size: tuple[int, int], place: dict[str, Any], colour: bool
 ) -> dict[str, LayerSpec]:
-    """The images themselves: in colour, or a layer a channel."""
-    from napari_what_where.image import check_image, is_colour
+    """The images themselves: in ``colour``, or a layer a channel."""
+    from napari_what_where.image import check_image
 
-    kinds = [(look.shape[2:], look.dtype) for look in looks.values()]
-    dtype = np.result_type(*(dtype for _, dtype in kinds))
+    if colour:
+        colours = lazy_stack(lambda n: _as_bytes(check_image(files[n])), len(files), (*size, 3), np.dtype(np.uint8))
+        return {"image": LayerSpec(colours, {"name": pool.name, "rgb": True, **place})}
+    dtype = np.result_type(*(look.dtype for look in looks.values()))
     chosen = list(looks)[:: max(1, len(looks) // SAMPLED)][:SAMPLED]
     sample = [check_image(files[number]) for number in chosen]
-    if is_colour(sample[0]):
-        colours = lazy_stack(lambda n: check_image(files[n])[..., :3], len(files), (*size, 3), np.uint8)
-        return {"image": LayerSpec(colours, {"name": pool.name, "rgb": True, **place})}
     channels = 1 if sample[0].ndim == 2 else sample[0].shape[2]
     found = {}
     for channel in range(channels):
@@ -174,6 +173,11 @@ def _file_pictures(
             attributes["blending"] = "additive"
         found[f"image {channel}"] = LayerSpec(lazy_stack(read, len(files), size, dtype), attributes)
     return found
+
+
+def _as_bytes(colours: np.ndarray) -> np.ndarray:
+    """An image in colour, of 8 bits or floats within [0, 1], as 8 bits."""
+    return colours if colours.dtype == np.uint8 else np.rint(np.clip(colours, 0, 1) * 255).astype(np.uint8)
 
 
 def _file_vectors(
