@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_what_where.embedding.types import Embedding
-from napari_what_where.segments.shared import cheapest_regions, fit_clusters, shared_coordinates
+from napari_what_where.segments import shared
+from napari_what_where.segments.shared import cheapest_regions, fit_clusters, sampled_tokens, shared_coordinates
 
 
 def naive_regions(scores: np.ndarray, children: np.ndarray, penalty: float) -> float:
@@ -109,3 +110,50 @@ def test_auto_takes_the_gap_that_stands_out(rng):
     embedding = an_embedding(kinds, rng)
     values = np.array([1, 0.8, 0.7, 0.01, 0.009, 0.008, 0.007, 0.006, 0.005])
     assert fit_clusters([embedding], "auto", values).count == 3
+
+
+def in_the_middle(images: int, rng: np.random.Generator) -> list[Embedding]:
+    """Of kind 0 all around, with kinds 1 and 2 only in the middle of each image."""
+    kinds = np.zeros((8, 8), int)
+    kinds[3:5, 3], kinds[3:5, 4] = 1, 2
+    return [an_embedding(kinds, rng)] * images
+
+
+@pytest.mark.parametrize("images", [10_001, 20_001])
+def test_what_is_only_in_the_middle_of_very_many_images_is_found(rng, images, monkeypatch):
+    monkeypatch.setattr(shared, "STARTS", 1)
+    embeddings = in_the_middle(images, rng)
+    clusters = fit_clusters(embeddings, 3, embeddings[0].values)
+    found = clusters.scores(embeddings[0]).argmax(axis=2)
+    assert clusters.count == 3
+    assert len({found[0, 0], found[3, 3], found[3, 4]}) == 3
+
+
+@given(st.integers(1, 50_000))
+def test_images_that_give_tokens_are_spread_and_memory_is_bounded(images):
+    plan = list(shared._plan(images))
+    chosen = [image for image, _ in plan]
+    assert sum(len(places) for _, places in plan) <= shared.SAMPLE
+    assert len(set(chosen)) == len(plan) == min(images, shared.SAMPLE)
+    assert max(np.diff([-1, *chosen, images])) <= 2 * -(-images // shared.SAMPLE)
+    assert all(before.stop == after.start for (_, before), (_, after) in zip(plan, plan[1:], strict=False))
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 300), st.integers(0, 19_000))
+def test_sampled_tokens_cover_the_grid_over_the_images(rows, columns, each, first):
+    """All tokens where there are no more, else as many as were asked for or fewer, everywhere in the grid."""
+    tokens = rows * columns
+    own = sampled_tokens((rows, columns), range(first, first + each))
+    assert len(own) <= each
+    assert own.min() >= 0
+    assert own.max() < tokens
+    assert len(own) == tokens or each < tokens
+    images = range(first, first + 6 * tokens + each, each)
+    together = np.concatenate([sampled_tokens((rows, columns), range(at, at + each)) for at in images])
+    seen = np.zeros((rows, columns), bool)
+    seen.ravel()[together] = True
+    # No part of the grid, a tenth of it a side (a quarter, by rows) or two tokens, is without any.
+    parts = 4 if each >= shared.A_ROW * max(rows, columns) else 10
+    height, width = (min(side, max(2, -(-side // parts))) for side in (rows, columns))
+    windows = np.lib.stride_tricks.sliding_window_view(seen, (height, width))
+    assert windows.any(axis=(2, 3)).all()

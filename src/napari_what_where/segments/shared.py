@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from napari_what_where.embedding.types import Embedding
 from napari_what_where.image import PerceptualScale
-from napari_what_where.progress import Report, ignore_progress
+from napari_what_where.progress import Report, checkpoint, ignore_progress
 from napari_what_where.segments.clusters import count_by_eigengap, kmeans
 from napari_what_where.segments.coordinates import MOST
 from napari_what_where.segments.leaves import leaf_sums_of, node_sums
@@ -24,6 +24,11 @@ STARTS = 16
 """Of k-means: the best of four differed between two all but equal embeddings by up to 5 points of mean IoU."""
 REGION_COST = 5.0
 """Leaves that a region must be worth: between 3 and 30 labels of generated scenes are best, and far less speckled."""
+A_ROW = 3
+"""Tokens at even distances, in reading order, cover a grid where so many are of each row; fewer may all lie on its
+diagonal, or in its corners."""
+_PLASTIC = 1.324717957244746
+"""x³ = x + 1: places at multiples of (1 / x, 1 / x²) fill a square evenly, however many there are (Roberts 2018, R₂)."""
 LEAST_FIRST = 0.05
 """Of the first eigenvector, beside a typical token's: coordinates are divided by no less."""
 
@@ -76,7 +81,7 @@ def shared_coordinates(embedding: Embedding) -> np.ndarray:
 def fit_clusters(
     embeddings: Sequence[Embedding], count: int | str, values: np.ndarray, *, seed: int = 0
 ) -> SharedClusters:
-    """Cluster the tokens of all images together, by k-means on evenly spaced ones of each image.
+    """Cluster the tokens of all images together, by k-means on some of each image.
 
     Parameters
     ----------
@@ -90,12 +95,12 @@ def fit_clusters(
 
     Notes
     -----
-    Deterministic for a ``seed``. Every image gives as many tokens, or all it has. Clusters are numbered by falling
-    size. Memory: ``SAMPLE`` points. There can be fewer clusters than asked for, where there are fewer different tokens.
+    Deterministic for a ``seed``. Every image gives as many tokens, or all it has, spread over it; of more than
+    ``SAMPLE`` images so many give one each. Clusters are numbered by falling size. Memory: ``SAMPLE`` points. There can
+    be fewer clusters than asked for, where there are fewer different tokens.
     """
     number = count_by_eigengap(values) if count == "auto" else int(count)
-    each = max(1, SAMPLE // len(embeddings))
-    points = np.concatenate([_evenly(shared_coordinates(embedding), each) for embedding in embeddings])
+    points = np.concatenate([_sample(embeddings[image], places) for image, places in _plan(len(embeddings))])
     found = kmeans(points, number, seed=seed, starts=STARTS)
     sizes = np.bincount(found)
     centres = np.stack([points[found == cluster].mean(axis=0) for cluster in range(len(sizes))])
@@ -168,5 +173,29 @@ def _scores_of_leaves(tree: RegionTree, embedding: Embedding, clusters: SharedCl
     return leaf_sums_of(tree.working_leaves, tree.leaf_count, clusters.scores(embedding))
 
 
-def _evenly(points: np.ndarray, count: int) -> np.ndarray:
-    return points[np.unique(np.linspace(0, len(points) - 1, min(count, len(points))).round().astype(int))]
+def _plan(images: int) -> Iterator[tuple[int, range]]:
+    """Which images give tokens, and which members of the sequence that spreads them."""
+    chosen, each = min(images, SAMPLE), max(1, SAMPLE // images)
+    for turn in range(chosen):
+        # The middle of each of so many equal parts of the collection.
+        yield (2 * turn + 1) * images // (2 * chosen), range(turn * each, (turn + 1) * each)
+
+
+def _sample(embedding: Embedding, places: range) -> np.ndarray:
+    """The coordinates of some tokens of an image, (≤ places, coordinates)."""
+    checkpoint()
+    return shared_coordinates(embedding)[sampled_tokens(embedding.grid, places)]
+
+
+def sampled_tokens(grid: tuple[int, int], places: range) -> np.ndarray:
+    """Numbers of at most so many different tokens that are spread over a grid, ascending int64.
+
+    As many as can be are at even distances in reading order, if those cover the grid. Fewer lie at these ``places`` of
+    a sequence that fills the square evenly, so that images that go on in it cover the grid together.
+    """
+    rows, columns = grid
+    if len(places) >= min(A_ROW * max(grid), rows * columns):
+        return np.unique(np.linspace(0, rows * columns - 1, min(len(places), rows * columns)).round().astype(np.int64))
+    turns = np.arange(places.start, places.stop) + 1
+    row, column = ((0.5 + turns / _PLASTIC**power) % 1 for power in (1, 2))
+    return np.unique((row * rows).astype(np.int64) * columns + (column * columns).astype(np.int64))
