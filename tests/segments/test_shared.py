@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -136,7 +136,7 @@ def test_images_that_give_tokens_are_spread_and_memory_is_bounded(images):
     assert sum(len(places) for _, places in plan) <= shared.SAMPLE
     assert len(set(chosen)) == len(plan) == min(images, shared.SAMPLE)
     assert max(np.diff([-1, *chosen, images])) <= 2 * -(-images // shared.SAMPLE)
-    assert all(before.stop == after.start for (_, before), (_, after) in zip(plan, plan[1:], strict=False))
+    assert all(before.stop == after.start for (_, before), (_, after) in pairwise(plan))
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 300), st.integers(0, 19_000))

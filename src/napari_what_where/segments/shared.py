@@ -28,7 +28,7 @@ A_ROW = 3
 """Tokens at even distances, in reading order, cover a grid where so many are of each row; fewer may all lie on its
 diagonal, or in its corners."""
 _PLASTIC = 1.324717957244746
-"""x³ = x + 1: places at multiples of (1 / x, 1 / x²) fill a square evenly, however many there are (Roberts 2018, R₂)."""
+"""x³ = x + 1: multiples of (1 / x, 1 / x²) fill a square evenly, however many there are (Roberts 2018, R₂)."""
 LEAST_FIRST = 0.05
 """Of the first eigenvector, beside a typical token's: coordinates are divided by no less."""
 
