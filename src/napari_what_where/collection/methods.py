@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_what_where.collection.kept import before_clusters
 from napari_what_where.embedding.types import Embedding
-from napari_what_where.progress import Progress
+from napari_what_where.progress import Progress, checkpoints
 from napari_what_where.store.entry import layer_bytes
 
 if TYPE_CHECKING:
@@ -65,10 +65,12 @@ def project(passes: Passes, options: Mapping[str, Any]) -> Found:
 
     means = passes.first(means_of)
     units = passes.again("collection, pass 2 of 3", lambda layers: UnitMoments.of(layers, parts, means))
-    maps = units.maps(means)
+    with checkpoints(passes.report, Progress("collection, pass 2 of 3", len(passes.good), len(passes.good))):
+        maps = units.maps(means)
     gram = passes.again("collection, pass 3 of 3", lambda layers: Gram.of(layers, maps))
-    passes.report(Progress("eigenvectors", 0, 0))
-    found = solve(gram, maps, options["count"])
+    passes.report(starting := Progress("eigenvectors", 0, 0))
+    with checkpoints(passes.report, starting):
+        found = solve(gram, maps, options["count"])
     return Found(
         values=found.values.numpy(),
         sharp_values=found.sharp_values.numpy(),

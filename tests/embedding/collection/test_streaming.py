@@ -15,7 +15,8 @@ from napari_what_where import TokenActivations, joint_affinity, spectral_embeddi
 from napari_what_where.affinity.pooling import orthonormal_overlap
 from napari_what_where.embedding.collection.moments import Moments, leading_directions
 from napari_what_where.embedding.collection.projection import Projection, solve
-from napari_what_where.embedding.collection.statistics import Gram, UnitMoments, ValueMeans, parts_of
+from napari_what_where.embedding.collection.statistics import COLUMNS, RANK, Gram, UnitMoments, ValueMeans, parts_of
+from napari_what_where.progress import Cancelled, Progress, checkpoints
 
 ALL = 10**6
 PATHWAYS = ("what", "where", "both")
@@ -132,6 +133,64 @@ def test_what_is_left_out_moves_eigenvalues_by_no_more_than_is_said(seed, pathwa
     kept = [layer["kept_energy"] for layer in found.layers]
     assert all(0 < each <= 1 for each in kept)
     assert min(kept) < 1
+
+
+def units_of(layers: int, width: int, pathway: str) -> tuple[UnitMoments, ValueMeans]:
+    """Second passes over one image of a model of so many network layers."""
+    draw = torch.Generator().manual_seed(0)
+    tokens = [torch.randn((3, 1, 9, width), generator=draw) for _ in range(layers)]
+    image = [TokenActivations(f"layer {number}", (3, 3), *each) for number, each in enumerate(tokens)]
+    parts = parts_of(image, pathway)
+    means = ValueMeans.of(image, parts)
+    return UnitMoments.of(image, parts, means), means
+
+
+@settings(max_examples=15)
+@given(st.integers(1, 30), st.integers(1, 12), st.sampled_from(PATHWAYS), st.integers(1, 8), st.integers(2, 500))
+def test_all_features_keep_to_the_columns_there_are(layers, width, pathway, most, columns):
+    units, means = units_of(layers, width, pathway)
+    maps = units.maps(means, most, columns=columns)
+    free = units.maps(means, most, columns=ALL)
+    used, wanted = (sum(mapped.map.rank for mapped in each) for each in (maps, free))
+    least = sum(3 if mapped.part.pathway == "where" else 2 for mapped in maps)
+    assert used <= max(columns, least)
+    if units._within(most, ALL) == units._within(most, columns):
+        assert used == wanted
+
+
+def test_a_deep_model_has_as_few_columns_as_a_shallow_one():
+    """The layers of Stable Diffusion XL, and those of the built-in model with filters."""
+    units, _ = units_of(1, 70, "both")
+    deep, built_in = (
+        UnitMoments({part._replace(layer=str(n)): each for n in range(many) for part, each in units.moments.items()})
+        for many in (70, 10)
+    )
+    assert COLUMNS >= 140 * (9 + 1) + 70 * 9
+    assert deep._within(RANK, COLUMNS) == 9
+    assert built_in._within(RANK, COLUMNS) == RANK
+
+
+def test_work_stops_between_decompositions():
+    images = images_of(3)
+    seen = []
+
+    def stop_at(last: int) -> None:
+        seen.append(last)
+        if len(seen) == last:
+            raise Cancelled
+
+    _, gram = streamed(images, "both", 2)
+    units, means = units_of(3, 4, "both")
+    maps = streamed(images, "both", 2)[0].maps
+    for work, least in ((lambda: units.maps(means), 6), (lambda: solve(gram, maps, 3), 4)):
+        seen.clear()
+        with checkpoints(lambda _: stop_at(0), Progress("x", 0, 0)):
+            work()
+        assert len(seen) == least
+        for last in range(1, least + 1):
+            seen.clear()
+            with pytest.raises(Cancelled), checkpoints(lambda _, last=last: stop_at(last), Progress("x", 0, 0)):
+                work()
 
 
 @pytest.mark.parametrize("pathway", PATHWAYS)

@@ -12,6 +12,7 @@ import torch
 from napari_what_where.activations.types import TokenActivations
 from napari_what_where.embedding.collection.statistics import Gram, MappedPart, image_features
 from napari_what_where.embedding.types import Embedding
+from napari_what_where.progress import checkpoint
 
 LEAST_DIRECTION = 1e-12
 """Directions of less energy, beside the largest, are rounding."""
@@ -74,19 +75,25 @@ def solve(gram: Gram, maps: Sequence[MappedPart], count: int) -> Projection:
     indefinite). Sharp ones are as :func:`~napari_what_where.embedding.sharpen.sharpen` has them, one product with the
     mean operator of the parts that live on the finest grid, in the same coordinates.
 
-    Cost: (Σ rank)³, a second for a thousand.
+    Cost: two decompositions of (Σ rank)³, each a fifth of a second for 1000 columns and 1.6 s for 2048, which are most,
+    see :data:`~napari_what_where.embedding.collection.statistics.COLUMNS`; before and after each,
+    :func:`~napari_what_where.progress.checkpoint` is called.
     """
     total = sum(mapped.part.weight for mapped in maps)
     weights = [mapped.part.weight / total for mapped in maps]
     square = (gram.matrix + gram.matrix.T) / (2 * gram.images)
+    checkpoint()
     energy, directions = torch.linalg.eigh(square)
+    checkpoint()
     kept = energy > LEAST_DIRECTION * energy.max()
     energy, directions = energy[kept], directions[:, kept]
     root = directions * energy.sqrt()  # K = root rootᵀ
     inverse = directions / energy.sqrt()  # G inverse has orthonormal columns
     means = inverse.T @ gram.total  # of the columns of G inverse, up to a factor
     values, vectors = _largest(root.T @ _core(maps, weights) @ root, count, means)
+    checkpoint()
     sharp_values, sharp = _sharpened(root, maps, gram, vectors, means)
+    checkpoint()
     errors = [mapped.map.error(lost / gram.images) for mapped, lost in zip(maps, gram.lost, strict=True)]
     layers = [
         {

@@ -19,9 +19,18 @@ from napari_what_where.embedding.collection.features import (
     value_rows,
 )
 from napari_what_where.embedding.collection.moments import Moments
+from napari_what_where.progress import checkpoint
 
 RANK = 64
-"""Most directions of a network layer."""
+"""Most directions of a part."""
+COLUMNS = 2048
+"""Most columns of the features of all parts together, unless parts with one direction each have more.
+
+The eigenproblem costs their third power, 2 × 1.6 s for so many, and every image their square. The built-in model has
+at most 2028 (*both*, with filters), with ``RANK`` directions a part. 70 layers, as of Stable Diffusion XL, would have
+13,580 in *both*: a quarter of an hour, and 1.5 GB for each of several matrices. What fewer directions leave out is told
+as for any number: ``kept_energy`` of each layer, ``error_bound`` of all.
+"""
 
 
 class Part(NamedTuple):
@@ -87,10 +96,16 @@ class UnitMoments:
     def __add__(self, other: UnitMoments) -> UnitMoments:
         return UnitMoments({part: each + other.moments[part] for part, each in self.moments.items()})
 
-    def maps(self, means: ValueMeans, most: int = RANK) -> list[MappedPart]:
-        """The features of every part, on at most so many directions."""
+    def maps(self, means: ValueMeans, most: int = RANK, *, columns: int = COLUMNS) -> list[MappedPart]:
+        """The features of every part, on at most so many directions, and fewer in all that exceed so many ``columns``.
+
+        Then every part has the same number, as far as it has them, at least one. Cost: width³ for each part; calls
+        :func:`~napari_what_where.progress.checkpoint` before each.
+        """
+        most = self._within(most, columns)
         found = []
         for part, units in self.moments.items():
+            checkpoint()
             made: FeatureMap = (
                 QueryKeyFeatures.fit(units, most)
                 if part.pathway == "where"
@@ -98,6 +113,17 @@ class UnitMoments:
             )
             found.append(MappedPart(part, made, units.mean))
         return found
+
+    def _within(self, most: int, columns: int) -> int:
+        """The most directions a part, of which all together have at most so many columns."""
+        # As the two kinds of features have them: one direction of queries is one of keys, too.
+        sides = [2 if part.pathway == "where" else 1 for part in self.moments]
+        widths = [len(units.first) // side for units, side in zip(self.moments.values(), sides, strict=True)]
+
+        def needed(directions: int) -> int:
+            return sum(side * min(directions, width) + 1 for side, width in zip(sides, widths, strict=True))
+
+        return next((each for each in range(min(most, max(widths)), 1, -1) if needed(each) <= columns), 1)
 
 
 class MappedPart(NamedTuple):
