@@ -135,19 +135,31 @@ def test_parts_become_labels(labels, selected, locked, free):
         assert edit.values.min() == free
 
 
-@given(planes(), locks)
-def test_numbers_in_order(labels, locked):
-    numbers, after = iter(number for number in range(1, 500) if number not in locked), labels.astype(np.int64)
-    for name in dict.fromkeys(labels.ravel().tolist()):
-        if name and name not in locked:
-            after[labels == name] = next(numbers)
-    np.testing.assert_array_equal(checked(labels, relabel(labels, locked=locked), locked), after)
+@given(planes(), selections, locks)
+def test_numbers_in_order(labels, selected, locked):
+    moving = [name for name in dict.fromkeys(labels.ravel().tolist()) if name in chosen(labels, selected, locked)]
+    taken = {*np.unique(labels).tolist(), *locked} - {*moving}
+    numbers, after = iter(number for number in range(1, 500) if number not in taken), labels.astype(np.int64)
+    for name in moving:
+        after[labels == name] = next(numbers)
+    edit = relabel(labels, selected, locked=locked)
+    np.testing.assert_array_equal(checked(labels, edit, locked), after)
+    assert not relabel(after, np.unique(after[np.isin(labels, moving)]).tolist(), locked=locked)
 
 
 def test_numbers_of_any_size():
-    labels = np.array([[2**40, 0, 5], [5, 2**40, -3]])
+    labels = np.array([[2**40, 0, 5], [5, 2**40, 8]])
     assert relabel(labels).applied(labels).tolist() == [[1, 0, 2], [2, 1, 3]]
+    assert relabel(labels, [8, 2**40, 77]).applied(labels).tolist() == [[1, 0, 5], [5, 1, 2]]
     assert not fill_holes(labels)
+
+
+def test_negative_labels_are_no_objects():
+    labels = np.array([[-1, -1, 7], [0, 9, 7]], np.int16)
+    for selected in (None, [-1, 7, 9]):
+        edit = relabel(labels, selected)
+        assert edit.applied(labels).tolist() == [[-1, -1, 1], [0, 2, 1]]
+        assert edit.said == "2 objects numbered in order. Negative labels stay as they are."
 
 
 @pytest.mark.parametrize("tidy", [fill_holes, keep_largest, separate, relabel, lambda labels: remove_small(labels, 5)])

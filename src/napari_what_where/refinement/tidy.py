@@ -126,23 +126,28 @@ def separate(
     return _relabelled(labels, parts, after, "part", "separated", locked)
 
 
-def relabel(labels: np.ndarray, *, locked: Collection[int] = ()) -> Edit:
-    """Number labels from 1 on in the order in which they appear, row by row; locked ones keep theirs, which is skipped.
+def relabel(labels: np.ndarray, selected: Collection[int] | None = None, *, locked: Collection[int] = ()) -> Edit:
+    """Number labels in the order in which they appear, row by row, with the lowest numbers that no others have.
 
-    Cost: 10 ns a pixel, and the sorting of all stretches of equal pixels.
+    Of all labels these are 1, 2, 3 …; those that are not selected and locked ones keep theirs, which are skipped, as
+    are the numbers of locked labels that are not on this plane. Negative labels are no objects, and stay. Cost: 10 ns a
+    pixel, and the sorting of all stretches of equal pixels.
     """
     labels = check_labels(labels)
     runs = runs_of(labels)
     of_run = labels.reshape(-1)[runs.start]
     names, first, index = np.unique(of_run, return_index=True, return_inverse=True)
-    moving = (names != 0) & ~is_among(names, locked)
+    moving = (names > 0) & _is_chosen(names, selected, locked)
     count = int(np.count_nonzero(moving))
-    numbers = np.setdiff1d(np.arange(1, count + len(locked) + 1), np.array([*locked], np.int64))[:count]
     after = names.astype(np.int64)
+    taken = np.concatenate([after[~moving], np.array([*locked], np.int64)])
+    numbers = np.setdiff1d(np.arange(1, count + len(taken) + 1), taken)[:count]
     after[np.flatnonzero(moving)[np.argsort(first[moving])]] = numbers
     changed = after[index] != of_run
     values = np.repeat(after[index][changed], runs.length[changed])
     said = f"{_several(count, 'object')} numbered in order." if changed.any() else "The numbers are in order already."
+    if (names < 0).any():
+        said += " Negative labels stay as they are."
     return edit_at(labels, runs.pixels(changed), values, said, locked=locked)
 
 

@@ -234,6 +234,38 @@ def test_names_follow_their_objects_to_other_numbers(driver, messy, every):
     np.testing.assert_array_equal(driver.labels, after)
 
 
+@pytest.mark.parametrize("every", [False, True])
+def test_only_the_selection_is_numbered(driver, messy, every):
+    from napari_what_where.widgets.refine.editing import rename
+
+    driver.viewer.add_labels(np.stack([messy, messy]) if every else messy.copy())
+    driver.viewer.dims.set_current_step(0, 0)
+    rename(driver.dock.layer, 9, "half")
+    driver.wait_for_table()
+    driver.dock.locks.set(driver.dock.layer, [5])
+    driver.panel.scope.setCurrentIndex(1)
+    driver.panel.planes.setCurrentIndex(1 if every else 0)
+    before = driver.labels.copy()
+    select(driver, 3, 5, 9)
+    driver.press("relabel")
+    # 2 and 4 belong to others, 5 is locked, and 3 appears before 9.
+    expected = before.copy()
+    expected[before == 3], expected[before == 9] = 1, 3
+    np.testing.assert_array_equal(driver.labels, expected)
+    assert names_of(driver.dock.layer) == {3: "half"}
+    driver.dock.layer.undo()
+    np.testing.assert_array_equal(driver.labels, before)
+    assert names_of(driver.dock.layer) == {9: "half"}
+
+
+def test_negative_labels_get_no_number(driver, messy):
+    messy[messy == 9] = -1
+    driver.viewer.add_labels(messy.copy())
+    driver.press("relabel")
+    np.testing.assert_array_equal(driver.labels == -1, messy == -1)
+    assert "Negative labels stay" in driver.message
+
+
 def test_locked_labels_stay_untidy(driver, messy):
     driver.viewer.add_labels(messy.copy())
     driver.dock.locks.set(driver.dock.layer, [3, 4, 5])

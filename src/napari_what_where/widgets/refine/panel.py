@@ -49,7 +49,7 @@ TIDY = {
     "holes": ("Fill holes", "Fill what an object encloses"),
     "largest": ("Keep largest", "Of each object only the largest connected part"),
     "separate": ("Separate", "Give each connected part a number of its own"),
-    "relabel": ("Relabel", "Number all objects 1, 2, 3 …"),
+    "relabel": ("Relabel", "Number objects 1, 2, 3 …; selected ones with the lowest numbers that no others have"),
     "small": ("Remove small", "Remove parts of fewer pixels than this"),
 }
 OBJECTS = {

@@ -89,7 +89,7 @@ class Tidier:
             "small": lambda labels, known: tidy.remove_small(labels, small, selected, locked=locked),
             "largest": lambda labels, known: tidy.keep_largest(labels, selected, locked=locked),
             "separate": separate,
-            "relabel": lambda labels, known: tidy.relabel(labels, locked=locked),
+            "relabel": lambda labels, known: tidy.relabel(labels, selected, locked=locked),
             "snap": lambda labels, known: snap_to_edges(labels, known.guide, selected, locked=locked),
         }
         return table[name]
