@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import maximum_filter
@@ -324,27 +324,23 @@ def test_only_the_window_of_what_is_undecided_is_flooded(labels, undecided, stro
     np.testing.assert_array_equal(flood_borders(labels, undecided, strokes, strength, fixed)[0], expected)
 
 
-@given(
-    labels=arrays(np.int32, (9, 12), elements=st.integers(0, 3), fill=st.just(0)),
-    fixed=st.none() | arrays(bool, (9, 12)),
-    changes=st.lists(
-        st.tuples(
-            arrays(bool, (9, 12), elements=st.booleans(), fill=st.just(False)),
-            arrays(np.int32, (9, 12), elements=st.integers(1, 5), fill=st.just(0)),
-        ),
-        min_size=2,
-        max_size=4,
-    ),
-    seed=st.integers(0, 9),
-)
-def test_what_was_flooded_before_changes_nothing(labels, fixed, changes, seed):
-    """One call after another, each with what the last one left, as each by itself."""
-    strength = np.random.default_rng(seed).integers(0, 4, (9, 12)).astype(np.float32)  # some are equal
-    undecided, strokes, before = np.zeros((9, 12), bool), np.zeros((9, 12), np.int32), None
-    for turned, drawn in changes:
-        undecided, strokes = undecided ^ turned, np.where(drawn > 0, drawn, strokes)
-        expected, _ = flood_borders(labels, undecided, strokes, strength, fixed)
-        found, before = flood_borders(labels, undecided, strokes, strength, fixed, before)
+@pytest.mark.parametrize("ground", ["flat", "steps", "noise"])
+@given(seed=st.integers(0, 999), fixed=st.booleans())
+@settings(max_examples=8)
+def test_what_was_flooded_before_changes_nothing(ground, seed, fixed):
+    """One stroke after another, each with what the last one left, as each by itself; where much is equal, too."""
+    rng, shape = np.random.default_rng(seed), (90, 110)
+    noise = rng.random(shape, np.float32)
+    strength = {"flat": np.zeros(shape, np.float32), "steps": np.floor(noise * 3), "noise": noise}[ground]
+    areas = np.zeros(shape, np.int32)
+    strokes, kept, before = np.zeros(shape, np.int32), rng.random(shape) < 0.01 if fixed else None, None
+    for number in range(1, 7):
+        row, column = rng.integers(0, shape[0] - 30), rng.integers(0, shape[1] - 30)
+        areas[row : row + 30, column : column + 25] = number
+        strokes[row + 5 : row + 9, column : column + 20] = number % 4 + 1
+        undecided = near_borders(areas, 4)
+        expected, _ = flood_borders(areas, undecided, strokes, strength, kept)
+        found, before = flood_borders(areas, undecided, strokes, strength, kept, before)
         np.testing.assert_array_equal(found, expected)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 
+import numpy as np
 import pytest
 
 from napari_what_where.widgets.collector import call_old, hold_aside, let_go
@@ -80,4 +81,25 @@ def test_a_task_holds_aside_as_long_as_it_runs(qtbot, problem):
     task.start()
     qtbot.waitUntil(lambda: bool(ended))
     assert counts[0] > 0
-    assert not gc.get_freeze_count()
+    qtbot.waitUntil(lambda: not gc.get_freeze_count())
+
+
+def test_what_a_task_held_goes_with_it(qtbot):
+    """Without a full collection."""
+    ended, seen = [], []
+    for _ in range(5):
+        held = np.zeros(10)
+        seen.append(weakref.ref(held))
+        task = Task(
+            lambda report, held=held: held.sum(),
+            on_success=lambda _: None,
+            on_failure=lambda _: None,
+            on_end=lambda: ended.append(True),
+        )
+        del held
+        task.start()
+    qtbot.waitUntil(lambda: len(ended) == 5)
+    del task
+    qtbot.wait(50)
+    gc.collect(1)
+    assert [each() for each in seen] == [None] * 5

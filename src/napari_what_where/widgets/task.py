@@ -33,11 +33,11 @@ class Task:
         self.cancelled = False
         self.succeeded = False
         """Whether its answer has been taken, for whoever gave it to say."""
-        self._worker = FunctionWorker(self._run, work)
+        self._worker: Any = FunctionWorker(self._run, work)
         self._worker.returned.connect(on_success)
         self._worker.errored.connect(on_failure)
+        self._worker.finished.connect(on_end)
         self._worker.finished.connect(self._end)
-        self._on_end = on_end
 
     def start(self) -> None:
         """Start the worker thread. Until it ends the garbage collector looks at nothing that is there now."""
@@ -47,23 +47,24 @@ class Task:
     @property
     def running(self) -> bool:
         """Whether the worker thread is still at it."""
-        return bool(self._worker.is_running)
+        return self._worker is not None and bool(self._worker.is_running)
 
     def cancel(self) -> None:
         """Ask the work to stop at its next report."""
         self.cancelled = True
-        self._worker.quit()
+        if self._worker is not None:
+            self._worker.quit()
 
     def _end(self) -> None:
         let_go()
-        self._on_end()
+        # It refers to the task, and to all that the work holds: a circle that the garbage collector would find late.
+        self._worker = None
 
     def _run(self, work: Callable[[Report], Any]) -> Any:
         try:
             return work(self._report)
         except Cancelled:
-            self.cancelled = True
-            self._worker.quit()
+            self.cancel()
             return None
 
     def _report(self, progress: Progress) -> None:
