@@ -120,6 +120,9 @@ class Actions:
             self._dock.steps.writing = True
             try:
                 rename(layer, label, name)
+            except ValueError as problem:
+                self._dock.fail(problem)
+                return
             finally:
                 self._dock.steps.writing = False
             self._dock.say(f"Object {label} is called {name!r}." if name else f"Object {label} has no name any more.")

@@ -22,7 +22,7 @@ from napari_what_where.widgets.refine.saving import Saving
 from napari_what_where.widgets.refine.scribble import Scribble
 from napari_what_where.widgets.refine.shortcuts import LEAVE, Keys
 from napari_what_where.widgets.refine.steps import Steps
-from napari_what_where.widgets.refine.target import Plane, plane_on_screen
+from napari_what_where.widgets.refine.target import Plane, dtype_of, most_of, plane_on_screen
 from napari_what_where.widgets.refine.tidying import Tidier
 from napari_what_where.widgets.refine.tools import Grow, Merge, Similar, Split, Tool
 from napari_what_where.widgets.refine.work import Work
@@ -186,8 +186,7 @@ class RefineDock(QWidget):
 
     def choose(self, layer: Labels, label: int) -> None:
         """Make a label the selected one of the layer and of the table."""
-        info = np.iinfo(layer.data.dtype) if layer.data.dtype != np.bool_ else None
-        if info is None or label <= info.max:
+        if label <= most_of(layer):
             layer.selected_label = label
         self.objects.select(label)
 
@@ -200,8 +199,8 @@ class RefineDock(QWidget):
 
         Where the layer's type ends before that, as in masks of 0 and 255, the first of the longest run of free ones.
         """
-        after, dtype = self.highest.of(layer) + 1, np.dtype(layer.data.dtype)
-        if dtype == np.bool_ or after <= (most := int(np.iinfo(dtype).max)):
+        after, most = self.highest.of(layer) + 1, most_of(layer)
+        if after <= most or dtype_of(layer) == np.bool_:
             return after
         used = np.unique([0, *np.unique(np.asarray(layer.data)), *self.locks.of(layer), most + 1]).astype(np.int64)
         gaps = np.diff(used)

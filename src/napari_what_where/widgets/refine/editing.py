@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_what_where.widgets.refine.history import atom, bound_history
-from napari_what_where.widgets.refine.target import Plane
+from napari_what_where.widgets.refine.target import Plane, check_writable, dtype_of, most_of
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -53,8 +54,8 @@ def prepare(plane: Plane, edit: Edit, labels: np.ndarray | None = None) -> Chang
     """
     if not len(edit.flat):
         return None
-    dtype, columns = np.dtype(plane.layer.data.dtype), plane.shape[1]
-    highest, most = int(edit.values.max()), 1 if dtype == np.bool_ else int(np.iinfo(dtype).max)
+    dtype, columns = dtype_of(plane.layer), plane.shape[1]
+    highest, most = int(edit.values.max()), most_of(plane.layer)
     if highest > most:
         raise ValueError(
             f"A label of {highest} does not fit into {plane.layer.name!r}, whose labels go up to {most} ({dtype}); "
@@ -79,23 +80,57 @@ def write(layer: Labels, changes: Sequence[Change], features: Any = None) -> int
     """Write changes into the layer as one step of its undo; returns how many older steps it had no room to keep.
 
     ``features``: those that the layer has from then on, if they change, too; undone and redone with the pixels.
-    The layer tells of it as of a stroke of paint, once all is written. Cost: that of the changed pixels.
+    The layer tells of it as of a stroke of paint, once all is written; what fails midway is put back, and no step of
+    undo. Cost: that of the changed pixels.
     """
-    partly = all(hasattr(layer, name) for name in _PARTLY)
-    with layer.block_history():
+    last, staged = _last_step(layer), list(layer._staged_history)
+    written: list[Change] = []
+    try:
         for change in changes:
-            layer._save_history(change.step)
-            # Boxes and masks of boxes: what every kind of array takes.
-            box = np.asarray(layer.data[change.key])
-            box[change.mask] = change.new
-            layer.data[change.key] = box
-            if partly:
-                _draw(layer, change)
-        if features is not None:
-            _save_features(layer, features)
-    if not partly:
-        layer.refresh()
+            written.append(change)
+            _put(layer, change, change.new)
+        _show(layer, changes)
+        with layer.block_history():
+            if features is not None:
+                _save_features(layer, features)
+            for change in changes:
+                layer._save_history(change.step)
+    except BaseException:
+        if _last_step(layer) is last:  # else it is done, and only who was told of it has failed
+            _put_back(layer, written)
+            layer._staged_history = staged
+        else:
+            layer._staged_history = []
+        raise
     return bound_history(layer)
+
+
+def _last_step(layer: Labels) -> Any:
+    return layer._undo_history[-1] if layer._undo_history else None
+
+
+def _put(layer: Labels, change: Change, values: np.ndarray) -> None:
+    """Boxes and masks of boxes: what every kind of array takes."""
+    box = np.asarray(layer.data[change.key])
+    box[change.mask] = values
+    layer.data[change.key] = box
+
+
+def _put_back(layer: Labels, changes: Sequence[Change]) -> None:
+    """Undo what was written before writing failed, as far as that can be written."""
+    for change in reversed(changes):
+        with suppress(Exception):
+            _put(layer, change, change.old)
+    with suppress(Exception):
+        layer.refresh()
+
+
+def _show(layer: Labels, changes: Sequence[Change]) -> None:
+    if not all(hasattr(layer, name) for name in _PARTLY):
+        layer.refresh()
+        return
+    for change in changes:
+        _draw(layer, change)
 
 
 def _draw(layer: Labels, change: Change) -> None:
@@ -136,11 +171,12 @@ class _Name:
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         self._layer.features = self._features
-        return np.zeros(0, self._layer.data.dtype)
+        return np.zeros(0, dtype_of(self._layer))
 
 
 def rename(layer: Labels, label: int, name: str) -> None:
-    """Name a label in the layer's features, as one step of its undo."""
+    """Name a label in the layer's features, as one step of its undo. Raises as :func:`check_writable`."""
+    check_writable(layer)  # a step of undo writes into its pixels, if only into none of them
     with layer.block_history():
         _save_features(layer, named(layer.features.copy(), label, name))
 

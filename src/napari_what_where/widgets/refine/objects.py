@@ -65,7 +65,7 @@ class Objects(QObject):
         layer = self._dock.layer
         with suppress(ValueError):
             if layer is not None and layer.selected_label > 0:
-                plane = plane_on_screen(self._dock.viewer, layer)
+                plane = plane_on_screen(self._dock.viewer, layer, to_look=True)
                 return [int(layer.selected_label)] if (plane.read() == layer.selected_label).any() else []
         return []
 
@@ -127,7 +127,7 @@ class Objects(QObject):
         try:
             if dock.layer is None:
                 raise ValueError
-            plane = plane_on_screen(dock.viewer, dock.layer)
+            plane = plane_on_screen(dock.viewer, dock.layer, to_look=True)
         except ValueError:
             self.plane = None
             self._show({})

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_what_where.widgets.picking import camera_of
 from napari_what_where.widgets.refine.helpers import Preview, add_helper, remove_helper
-from napari_what_where.widgets.refine.target import Plane
+from napari_what_where.widgets.refine.target import Plane, most_of
 from napari_what_where.widgets.refine.tools import Tool
 
 if TYPE_CHECKING:
@@ -126,8 +126,7 @@ class Scribble(Tool):
     def _most(self) -> int:
         """The largest label that the layer has room for."""
         assert self.plane is not None
-        dtype = np.dtype(self.plane.layer.data.dtype)
-        return 1 if dtype == np.bool_ else int(np.iinfo(dtype).max)
+        return most_of(self.plane.layer)
 
     def background_stroke(self) -> None:
         """Draw where no object is."""

@@ -41,6 +41,12 @@ class Plane:
         """What tells it from other planes of the same layer."""
         return tuple(None if isinstance(step, slice) else step for step in self.index)
 
+    def lies_in(self, shape: tuple[int, ...]) -> bool:
+        """Whether data of that shape have such a plane."""
+        return len(shape) == len(self.index) and all(
+            isinstance(step, slice) or step < size for step, size in zip(self.index, shape, strict=True)
+        )
+
     @property
     def size(self) -> int:
         """How many pixels it has."""
@@ -97,6 +103,44 @@ class Plane:
         }
 
 
+def dtype_of(layer: Labels) -> np.dtype[Any]:
+    """The numpy type of a layer's labels, whatever kind of array holds them: tensorstore has types of its own."""
+    from napari.utils._dtype import normalize_dtype
+
+    return np.dtype(normalize_dtype(layer.data.dtype))
+
+
+def most_of(layer: Labels) -> int:
+    """The largest label that a layer has room for."""
+    dtype = dtype_of(layer)
+    return 1 if dtype == np.bool_ else int(np.iinfo(dtype).max)
+
+
+def check_writable(layer: Labels) -> None:
+    """Raises ``ValueError``, in words, for labels whose pixels or names can not be changed."""
+    if not _writable(layer.data):
+        # napari's copy of an array on disk, or of a recipe for one, is that array or recipe again.
+        remedy = (
+            "Duplicate it into memory first (right click ▸ Duplicate)"
+            if isinstance(layer.data, np.ndarray)
+            else "Save it first (File ▸ Save Selected Layers), and work on the saved file, opened again"
+        )
+        raise ValueError(f"{layer.name!r} can only be read. {remedy}.")
+    if not layer.editable:
+        raise ValueError(f"{layer.name!r} is locked against editing (the “editable” mark of the layer).")
+
+
+def _writable(data: Any) -> bool:
+    """Whether an array takes new values: numpy's, tensorstore's and zarr's, and HDF5's, each say so in their own way."""
+    if not hasattr(data, "__setitem__") or type(data).__module__.partition(".")[0] == "dask":
+        return False
+    if isinstance(data, np.ndarray):
+        return bool(data.flags.writeable)
+    if type(data).__module__.partition(".")[0] == "h5py":
+        return str(data.file.mode) != "r"
+    return bool(getattr(data, "writable", True)) and not getattr(data, "read_only", False)
+
+
 def labels_layers(viewer: Any) -> list[Any]:
     """The Labels layers that can be refined, topmost first."""
     from napari.layers import Labels
@@ -113,14 +157,17 @@ def image_layers(viewer: Any) -> list[Any]:
     ]
 
 
-def plane_on_screen(viewer: Any, layer: Labels) -> Plane:
-    """The plane of the layer that the viewer shows. Raises ``ValueError``, in words, where there is none to edit."""
+def plane_on_screen(viewer: Any, layer: Labels, *, to_look: bool = False) -> Plane:
+    """The plane of the layer that the viewer shows. Raises ``ValueError``, in words, where there is none to edit.
+
+    ``to_look``: what can only be read will do.
+    """
     if layer.multiscale:
-        raise ValueError(f"{layer.name!r} has several resolutions; napari cannot edit it. Duplicate one level first.")
-    if not hasattr(layer.data, "__setitem__") or type(layer.data).__module__.partition(".")[0] == "dask":
-        raise ValueError(f"{layer.name!r} can only be read. Duplicate it into memory first (right click ▸ Duplicate).")
-    if not layer.editable:
-        raise ValueError(f"{layer.name!r} is locked against editing (the “editable” mark of the layer).")
+        raise ValueError(
+            f"{layer.name!r} has several resolutions; napari cannot edit it. Open one of them as a layer of its own."
+        )
+    if not to_look:
+        check_writable(layer)
     if layer.ndim < 2:
         raise ValueError(f"{layer.name!r} has {layer.ndim} axis; expected labels of at least rows and columns.")
     if viewer.dims.ndisplay != 2:
