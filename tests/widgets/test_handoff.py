@@ -11,6 +11,8 @@ import tifffile
 from PIL import Image
 from qtpy.QtWidgets import QApplication
 
+from napari_what_where.widgets.export.formats import GROUPS
+from tests.files.test_formats import read_coco
 from tests.widgets.sources import linked_planes, open_stack, polygon, single_planes
 
 
@@ -52,6 +54,46 @@ def test_same_settings_to_a_folder_and_again(driver, picture, folder):
     dialog.begin.click()
     driver.qtbot.waitUntil(lambda: dialog.task is None, timeout=60_000)
     assert lines(dialog) == {"a.png": "done before", "b.png": "done before", "broken.png": "failed"}
+
+
+def test_a_folder_is_written_in_the_formats_that_are_ticked(driver, picture, tmp_path):
+    images, out = tmp_path / "images", tmp_path / "images" / "what-where"
+    images.mkdir()
+    Image.fromarray(picture).save(images / "a.png")
+    driver.viewer.add_image(picture)
+    driver.run()
+    driver.panel.segments.spin.setValue(6)
+    dialog = run_folder(driver, "")
+    assert list(dialog.formats) == [name for names in GROUPS.values() for name in names]
+    assert dialog.chosen_formats() == ["tiff"]
+    assert all(box.toolTip() for box in dialog.formats.values())
+    for name in ("tiff", "png-indexed", "coco", "geojson", "csv"):
+        dialog.formats[name].click()
+    driver.panel.folder.click()  # asked for anew, it remembers
+    dialog = run_folder(driver, images)
+    driver.qtbot.waitUntil(lambda: dialog.task is None, timeout=60_000)
+    assert lines(dialog) == {"a.png": "done"}
+    labels = ("a_labels.csv", "a_labels.geojson", "a_labels_coco.json", "a_labels_indexed.png")
+    assert sorted(path.name for path in out.iterdir()) == ["a.json", "a_eigenvectors.tif", *labels]
+    np.testing.assert_array_equal(np.asarray(Image.open(out / labels[-1])), driver.segments.data)
+    np.testing.assert_array_equal(read_coco(out / labels[2], picture.shape[:2])[0][0], driver.segments.data)
+
+
+def test_a_folder_needs_a_format_and_stacks_one_that_holds_them(driver, picture, tmp_path):
+    open_stack(driver, picture, tmp_path)
+    linked_planes(driver)
+    dialog = run_folder(driver, "")
+    for name in ("png", "png-indexed", "png-colour"):
+        assert not dialog.formats[name].isEnabled()
+        assert "one plane" in dialog.formats[name].toolTip()
+    for name in ("tiff", "png"):
+        dialog.formats[name].setChecked(name == "png")  # by a script: it is disabled
+    dialog.source.setText(str(tmp_path))
+    dialog.begin.click()
+    assert dialog.message.text() == "Tick one or more formats."
+    assert dialog.task is None
+    driver.panel.folder.click()
+    assert driver.dock.handoff.dialog.chosen_formats() == ["tiff"]
 
 
 def test_a_folder_that_is_cancelled_goes_on_from_there(driver, picture, folder):

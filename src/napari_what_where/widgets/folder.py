@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from qtpy.QtWidgets import (
     QDialog,
     QFileDialog,
     QFormLayout,
+    QGridLayout,
     QHBoxLayout,
     QHeaderView,
     QLabel,
@@ -24,12 +26,15 @@ from qtpy.QtWidgets import (
 
 from napari_what_where.failures import explain
 from napari_what_where.progress import Report
+from napari_what_where.widgets.export.formats import NO_FORMAT, boxes_of_formats, offer_formats, ticked_formats
 from napari_what_where.widgets.task import Task
 
 if TYPE_CHECKING:
     from napari_what_where.batch import BatchSettings, FilePart, FileResult
 
 _POLL_MS = 100
+_ACROSS = 4
+"""Formats in a row."""
 _WORDS = {"done": "done", "skipped": "done before", "failed": "failed"}
 
 
@@ -65,6 +70,12 @@ class FolderDialog(QDialog):
             row.addWidget(line, 1)
             row.addWidget(button)
             form.addRow(text, row)
+        written = QLabel("Labels as")
+        written.setToolTip(
+            "The formats that the labels of every image are written in, a file each; eigenvectors are TIFF.\n"
+            "With other formats than before, images that were done are done again"
+        )
+        form.addRow(written, self._make_formats())
         layout.addLayout(form)
         self.files = QTreeWidget()
         self.files.setHeaderLabels(["File", "", "What happened"])
@@ -87,6 +98,19 @@ class FolderDialog(QDialog):
             buttons.addWidget(button)
         layout.addLayout(buttons)
 
+    def _make_formats(self) -> QGridLayout:
+        self.formats = boxes_of_formats()
+        offer_formats(self.formats, stacks=self._part.plane_axis is not None)
+        grid = QGridLayout()
+        for number, (name, box) in enumerate(self.formats.items()):
+            box.setChecked(name in self._settings.formats)
+            grid.addWidget(box, number // _ACROSS, number % _ACROSS)
+        return grid
+
+    def chosen_formats(self) -> list[str]:
+        """The names of the formats that are ticked and possible."""
+        return ticked_formats(self.formats)
+
     def start(self) -> None:
         """Run the folder, in a thread."""
         from napari_what_where.batch import find_images, run_batch
@@ -105,6 +129,11 @@ class FolderDialog(QDialog):
             )
             self.message.setText(missing if source else "Choose a folder of images.")
             return
+        formats = self.chosen_formats()
+        if not formats:
+            self.message.setText(NO_FORMAT)
+            return
+        settings = replace(self._settings, formats=tuple(formats))
         self.files.clear()
         self._results, self._shown = [], 0
         self._failure = ""
@@ -115,7 +144,7 @@ class FolderDialog(QDialog):
             run_batch(
                 files,
                 target,
-                self._settings,
+                settings,
                 part=self._part,
                 resume=True,
                 report=report,

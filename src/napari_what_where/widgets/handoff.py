@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QApplication
@@ -75,6 +76,7 @@ class Handoff:
             return
         if self.dialog is not None:
             self.dialog.close()
+            settings = replace(settings, formats=tuple(self.dialog.chosen_formats()) or settings.formats)
         self.dialog = FolderDialog(settings, FilePart(channel_axis=channel_axis, plane_axis=plane_axis), dock)
         self.dialog.show()
 

@@ -14,6 +14,7 @@ from napari_what_where.failures import explain
 from napari_what_where.files.many import export_all, file_stem, file_stems, planned_files
 from napari_what_where.files.selection import Ranges, add_label, parse_labels
 from napari_what_where.progress import Report
+from napari_what_where.widgets.export.formats import NO_FORMAT
 from napari_what_where.widgets.export.layers import LayerCopy, copy_layer
 from napari_what_where.widgets.export.panel import Panel
 from napari_what_where.widgets.export.watching import LayerWatch
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 _POLL_MS = 50
 NO_LAYER = "There is no Labels layer to export. Add one, or press Run in the What & Where dock."
-NO_FORMAT = "Tick one or more formats."
 NO_FOLDER = "Choose the folder that the files go to."
 _NO_LABELS = frozenset({"csv", "png-colour"})
 """Formats that labels cannot be read back from: edits that are only there are not safe."""

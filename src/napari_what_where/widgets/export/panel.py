@@ -5,7 +5,6 @@ from __future__ import annotations
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QButtonGroup,
-    QCheckBox,
     QComboBox,
     QFormLayout,
     QFrame,
@@ -24,21 +23,11 @@ from qtpy.QtWidgets import (
 from napari_what_where.files.formats.registry import LABEL_FORMATS
 from napari_what_where.progress import Progress
 from napari_what_where.widgets.controls import row_of
+from napari_what_where.widgets.export.formats import GROUPS, boxes_of_formats, offer_formats, ticked_formats
 from napari_what_where.widgets.panel import _line, _small_label, progress_text
 
-GROUPS = {
-    "Label images": ("tiff", "ome-tiff", "ome-zarr", "png", "png-indexed", "npy"),
-    "Outlines and masks": ("imagej-roi", "geojson", "coco", "coco-polygons"),
-    "Tables and pictures": ("csv", "png-colour"),
-}
-TITLES = {
-    "tiff": "TIFF", "ome-tiff": "OME-TIFF", "ome-zarr": "OME-Zarr", "png": "PNG, grey", "png-indexed": "PNG, indexed",
-    "npy": "NPY", "imagej-roi": "ImageJ ROIs", "geojson": "GeoJSON", "coco": "COCO, masks",
-    "coco-polygons": "COCO, polygons", "csv": "CSV", "png-colour": "PNG, colour",
-}  # fmt: skip
 ROOM = 30
 """Pixels that napari's style adds to the height of the list of formats."""
-ONE_PLANE = "A PNG holds one plane; this is a stack"
 
 
 class Panel:
@@ -84,7 +73,7 @@ class Panel:
         return form
 
     def _make_formats(self) -> QWidget:
-        self.formats: dict[str, QCheckBox] = {}
+        self.formats = boxes_of_formats()
         frame = QFrame()
         frame.setFrameShape(QFrame.Shape.StyledPanel)
         grid = QGridLayout(frame)
@@ -96,13 +85,10 @@ class Panel:
             grid.addWidget(heading, grid.rowCount(), 0, 1, 2)
             for name in names:
                 row = grid.rowCount()
-                self.formats[name] = box = QCheckBox(TITLES[name])
-                box.setToolTip(f"For {LABEL_FORMATS[name].about} — {LABEL_FORMATS[name].ending}")
-                grid.addWidget(box, row, 0)
+                grid.addWidget(self.formats[name], row, 0)
                 about = _small_label()
                 about.setText(LABEL_FORMATS[name].about)
                 grid.addWidget(about, row, 1)
-        self.formats["tiff"].setChecked(True)
         area = QScrollArea()
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setWidgetResizable(True)
@@ -142,15 +128,11 @@ class Panel:
 
     def chosen_formats(self) -> list[str]:
         """The names of the formats that are ticked and possible."""
-        return [name for name in LABEL_FORMATS if self.formats[name].isChecked() and self.formats[name].isEnabled()]
+        return ticked_formats(self.formats)
 
     def offer_formats(self, *, stacks: bool) -> None:
         """Disable those that hold no stack, if there is one."""
-        for name, box in self.formats.items():
-            possible = LABEL_FORMATS[name].stacks or not stacks
-            box.setEnabled(possible)
-            about = f"For {LABEL_FORMATS[name].about} — {LABEL_FORMATS[name].ending}"
-            box.setToolTip(about if possible else ONE_PLANE)
+        offer_formats(self.formats, stacks=stacks)
 
     def set_busy(self, busy: bool) -> None:
         """While files are written: Cancel instead of Export, and a progress bar."""
