@@ -57,7 +57,7 @@ Row = dict[str, Any]
 
 
 def scenes(images: int, side: int) -> list[np.ndarray]:
-    """Pictures of eight classes, none of which a model was trained on."""
+    """Pictures of eight classes that the built-in model knew; it was trained on none of the pictures."""
     only = np.random.default_rng(0).choice(WORLD.thing_classes, CLASSES, replace=False)
     world = replace(WORLD, only=tuple(sorted(int(each) for each in only)))
     return [make_scene([HELD_OUT, 0, n], size=(side, side), kind="leaves", world=world).image for n in range(images)]
