@@ -75,6 +75,8 @@ def run_collection_command(options: argparse.Namespace) -> int:
             report=report,
             on_result=show,
         )
+    for remark in found.remarks:
+        complain(remark)
     tell(f"report: {found.page}")
     return 1 if any(each.status == "failed" for each in found.images) else 0
 

@@ -9,7 +9,9 @@ import pytest
 
 import napari_what_where as ww
 from napari_what_where.activations.filters import FiltersBackbone
+from napari_what_where.collection import methods
 from napari_what_where.collection.answer import CollectionAnalysis
+from napari_what_where.collection.spool import Spool
 from napari_what_where.progress import Cancelled
 from napari_what_where.segments.shared import shared_tree
 from napari_what_where.working_plane.object_scale import plan_plane
@@ -213,6 +215,67 @@ def test_bad_images_are_named_or_left_out(images):
         found.labels[1]
     with pytest.raises(ValueError, match="None of the"):
         ww.analyze_collection([bad, bad], skip_bad=True)
+
+
+def test_fewer_eigenvectors_than_were_asked_for_are_told(images):
+    with pytest.warns(UserWarning, match="Only [0-9]+ eigenvectors of the 200 asked for") as told:
+        found = ww.analyze_collection(images[:2], clusters=2, count=200)
+    assert 1 < found.count < 200
+    assert found.provenance["remarks"] == [str(each.message) for each in told]
+    assert told[0].filename == __file__
+
+
+def test_numbers_of_different_kinds_are_told_and_of_one_kind_not():
+    grey = [scene(seed, (24, 28))[0][..., 0] for seed in range(4)]
+    deep = [each.astype(np.uint16) * 257 for each in grey]
+    with pytest.warns(UserWarning, match=r"different kinds of numbers \(1 of 16 bits, 3 of 8 bits\)"):
+        ww.analyze_collection([*grey[:3], deep[3]], clusters=2, count=4)
+    for same in (grey[:2], [deep[0].astype(np.float32), deep[1].astype(float)]):
+        assert ww.analyze_collection(same, clusters=2, count=4).provenance["remarks"] == []
+
+
+class Going(list):
+    """Images, of which one can be read so many times."""
+
+    def __init__(self, images, number: int, times: int) -> None:
+        super().__init__(images)
+        self.number, self.left = number, times
+
+    def __getitem__(self, number):
+        if number == self.number:
+            self.left -= 1
+            if self.left < 0:
+                raise FileNotFoundError("it went away")
+        return super().__getitem__(number)
+
+
+@pytest.mark.parametrize("redraw", [True, False])
+def test_an_image_that_goes_while_the_method_runs_is_named(images, redraw, monkeypatch):
+    model = ww.load_backbone("built-in", resolution=32, filters=False)
+    monkeypatch.setattr(methods, "MOST_HELD", 0)
+    monkeypatch.setattr(Spool, "read", lambda *_: None)  # it is computed again
+    options = {**GRADIENT, "epochs": 3, "batch": 2, "redraw": redraw}
+    going = Going(images[:2], 1, 2)  # for the scale, and for the first pass
+    with pytest.raises(ValueError, match=r"Image 1 \(of 2, counted from 0\): .*it went away"):
+        ww.analyze_collection(
+            going, backbone=model, method="gradient", method_options=options, clusters=2, count=3, skip_bad=True
+        )
+
+
+def test_an_image_that_goes_while_statistics_are_made_is_named(images, monkeypatch):
+    monkeypatch.setattr(Spool, "read", lambda *_: None)
+    with pytest.raises(ValueError, match="Image 1 .*it went away"):
+        ww.analyze_collection(Going(images[:2], 1, 2), clusters=2, count=3, skip_bad=True)
+
+
+@pytest.mark.parametrize("good", [[7], [1, 22, 38]])
+def test_any_image_will_do_for_the_scale_where_those_looked_at_first_are_bad(images, good):
+    """16 of 40 are looked at first, and none of these is among them."""
+    mixed = ["nothing.png"] * 40
+    for number in good:
+        mixed[number] = images[0]
+    found = ww.analyze_collection(mixed, clusters=2, count=4, skip_bad=True)
+    assert sorted(set(range(40)) - set(found.failures)) == good
 
 
 @pytest.mark.parametrize(

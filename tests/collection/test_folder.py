@@ -14,12 +14,15 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from napari_what_where.activations.filters import FiltersBackbone
 from napari_what_where.collection import folder as folder_module
 from napari_what_where.collection import outputs
 from napari_what_where.collection.answer import CollectionAnalysis
+from napari_what_where.collection.earlier import names_in
 from napari_what_where.collection.folder import WORKING, CollectionSettings, run_collection
 from napari_what_where.collection.report.colours import label_colours
 from napari_what_where.failures import Explained
@@ -169,8 +172,7 @@ def test_what_is_not_all_there_or_of_another_request_is_done_anew(folder, change
         (out / name).unlink()
     assert statuses(run_collection(files, out, settings)) == ["done"] * len(files)
     run_collection(files, folder / "fresh", settings)
-    fresh = contents(folder / "fresh")
-    assert {name: each for name, each in contents(out).items() if name in fresh} == fresh
+    assert contents(out) == contents(folder / "fresh")
 
 
 def test_one_bad_image_never_stops_the_rest(folder, calls):
@@ -209,6 +211,49 @@ def test_an_image_that_cannot_be_written_is_left_out_of_the_page(folder, monkeyp
     monkeypatch.setattr(FiltersBackbone, "visit", lambda *a, **k: (calls.append(1), whole_visit(*a, **k)))
     assert statuses(run_collection(images(folder), folder / "out", SETTINGS)) == ["done"] * 3
     assert calls == []  # what has been computed is kept until all is written
+
+
+def test_bad_files_of_one_name_are_told_apart(folder):
+    files = images(folder)
+    for name in "ab":
+        (folder / name).mkdir()
+        files.append(folder / name / "bad.png")
+        files[-1].write_text("no image")
+    run_collection(files, folder / "out", SETTINGS)
+    page = (folder / "out" / "report.html").read_text()
+    assert "2 images were left out" in page
+    assert all(f"<li>{name}/bad.png: " in page for name in "ab")
+
+
+def test_a_file_that_goes_before_the_page_is_drawn_leaves_a_blank_and_is_tried_again(folder):
+    files, out = images(folder), folder / "out"
+    pixels = files[1].read_bytes()
+
+    def take_away(progress) -> None:
+        if progress.stage == "report":
+            files[1].unlink(missing_ok=True)
+
+    found = run_collection(files, out, SETTINGS, report=take_away)
+    assert statuses(found) == ["done"] * 3
+    (remark,) = found.remarks
+    assert remark.startswith("image1.png is blank in the report: there is no such file")
+    assert "could not be read again: there is no such file" in (out / "report.html").read_text()
+    files[1].write_bytes(pixels)
+    again = run_collection(files, out, SETTINGS)
+    assert again.remarks == []
+    assert "could not be read again" not in (out / "report.html").read_text()
+
+
+def test_images_of_different_depths_are_told(folder):
+    for number, path in enumerate(images(folder)[1:]):
+        pixels = np.asarray(Image.open(path)).astype(np.uint16) * 257
+        tifffile.imwrite(folder / f"deep{number}.tif", pixels)
+    files = [*images(folder), folder / "deep0.tif", folder / "deep1.tif"]
+    for _ in range(2):
+        found = run_collection(files, folder / "out", SETTINGS)
+        (remark,) = found.remarks
+        assert "(2 of 16 bits, 3 of 8 bits)" in remark
+        assert remark in (folder / "out" / "report.html").read_text()
 
 
 def test_what_concerns_all_images_is_said_once(folder, tmp_path):
@@ -290,6 +335,88 @@ def test_results_of_other_settings_stay_while_a_run_is_stopped_before_it_writes(
         run_collection(images(folder), folder / "out", replace(SETTINGS, clusters=2), report=stop)
     assert {name: each for name, each in contents(folder / "out").items() if name in before} == before
     assert statuses(run_collection(images(folder), folder / "out", SETTINGS)) == ["skipped"] * 3
+
+
+def plain_names(out: Path) -> set[str]:
+    return {path.name for path in out.iterdir()}
+
+
+def test_the_results_take_the_place_of_those_before_and_of_nothing_else(folder):
+    out, files = folder / "out", images(folder)
+    out.mkdir()
+    theirs = {name: out / name for name in ("image1_labels.png", "image7_labels.tif", "image7.json", "notes.txt")}
+    for path in theirs.values():
+        path.write_text("mine")
+    settings = replace(SETTINGS, formats=("tiff", "coco", "ome-zarr"), clusters=2)
+    run_collection(files, out, settings)
+    files[1].unlink()
+    other = replace(SETTINGS, formats=("npy",))
+    found = run_collection([files[0], files[2]], out, other)
+    written = {path.name for result in found.images for path in result.written}
+    all_together = {"collection.json", "report.html", "report_files", "projection.pt", WORKING}
+    assert plain_names(out) == written | all_together | set(theirs)
+    assert all(path.read_text() == "mine" for path in theirs.values())
+    files[2].write_text("no image")
+    found = run_collection([files[0], files[2]], out, other)
+    assert statuses(found) == ["done", "failed"]
+    written = {path.name for path in found.images[0].written}
+    assert plain_names(out) == written | all_together | set(theirs)
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_results_of_a_run_that_was_stopped_go_too(folder, resume):
+    """Those of the run before it, and its own; but none that someone has put there."""
+    out, files = folder / "out", images(folder)
+    (out / "image2_labels.tif").parent.mkdir()
+    run_collection(files[:2], out, SETTINGS)
+    (out / "image2_labels.tif").write_text("mine")
+
+    def stop(progress) -> None:
+        if progress[:2] == ("writing results", 1):
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        run_collection(files, out, replace(SETTINGS, clusters=2), report=stop, resume=resume)
+    assert not (out / "collection.json").exists()
+    found = run_collection(files[:1], out, SETTINGS, resume=resume)
+    written = {path.name for path in found.images[0].written}
+    all_together = {"collection.json", "report.html", "report_files", "projection.pt", WORKING}
+    assert plain_names(out) == written | all_together | {"image2_labels.tif"}
+    assert (out / "image2_labels.tif").read_text() == "mine"
+
+
+def test_what_could_not_be_written_again_leaves_nothing_of_before(folder, monkeypatch):
+    run_collection(images(folder), folder / "out", SETTINGS)
+    whole = outputs.write_eigenvectors
+
+    def fail(path: Path, *args: object, **options: object) -> None:
+        if "image1" in path.name:
+            raise OSError(28, "No space left on device", str(path))
+        whole(path, *args, **options)
+
+    monkeypatch.setattr(outputs, "write_eigenvectors", fail)
+    found = run_collection(images(folder), folder / "out", replace(SETTINGS, clusters=2))
+    assert statuses(found) == ["done", "failed", "done"]
+    assert not [name for name in plain_names(folder / "out") if name.startswith("image1")]
+
+
+def test_a_result_that_is_an_image_now_stays(folder):
+    out = folder / "out"
+    run_collection(images(folder), out, SETTINGS)
+    found = run_collection([out / "image1_labels.tif", images(folder)[0]], out, SETTINGS)
+    assert statuses(found) == ["done", "done"]
+    assert "image2_labels.tif" not in plain_names(out)
+
+
+@given(st.text(max_size=12), st.sampled_from(["tiff", "none-such", 3]))
+def test_no_record_names_anything_outside_of_the_folder(stem, format_name):
+    record = {"request": {"formats": [format_name]}, "images": [{"stem": stem}, {"stem": f"../{stem}"}, {"stem": 3}]}
+    try:
+        names = names_in(record)
+    except (ValueError, AttributeError):
+        assert format_name != "tiff"
+    else:
+        assert all(Path(name).name == name and name.startswith(stem) for name in names)
 
 
 KILLED = """

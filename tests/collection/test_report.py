@@ -106,7 +106,7 @@ def test_every_image_and_cluster_is_told_with_alternatives_in_words(report, tmp_
 def test_whatever_names_and_reasons_hold_is_shown_as_it_is(tmp_path_factory, text):
     name = f"<b>&\"'{text}"
     given_image = replace(image(np.random.default_rng(0), name), files={name: name})
-    report = Report(name, [given_image], 3, [1.0], failures={name: name}, facts=[(name, name)], remarks=[name])
+    report = Report(name, [given_image], 3, [1.0], failures=[(name, name)], facts=[(name, name)], remarks=[name])
     page = Page(write_report(tmp_path_factory.mktemp("page") / "report.html", report))
     assert not page.named("b", name)
     assert page.text.count(name) >= 8
@@ -120,7 +120,7 @@ def test_any_number_of_images_makes_a_page(rng, tmp_path, count, monkeypatch):
     monkeypatch.setattr(page_module, "ALL_AT_ONCE", 4)
     monkeypatch.setattr(page_module, "GROUP", 2)
     one = image(rng, shape=(6, 8))
-    page = Page(write_report(tmp_path / "report.html", Report("x", [one] * count, 3, [1.0], failures={"b": "bad"})))
+    page = Page(write_report(tmp_path / "report.html", Report("x", [one] * count, 3, [1.0], failures=[("b", "bad")])))
     assert len(page.named("article", "image")) == count
     groups = page.named("details", "group")
     assert len(groups) == (0 if count <= 4 else 3)
@@ -235,6 +235,27 @@ def test_eigenvectors_lie_side_by_side_in_signed_colours(rng, tmp_path, shape):
     assert (picture[:, :width] == (178, 24, 43, 255)).all()
     assert (picture[:, width : width + 4, 3] == 0).all()
     assert (picture[:, width + 4 : 2 * width + 4] == (33, 102, 172, 255)).all()
+
+
+def test_an_image_that_is_gone_is_left_blank_with_the_reason(report, tmp_path):
+    def gone():
+        raise FileNotFoundError(2, "No such <file>", "image 1.png")
+
+    images = [replace(each, read=gone) if number == 1 else each for number, each in enumerate(report.images)]
+    path = write_report(tmp_path / "report.html", replace(report, images=images))
+    page = Page(path)
+    assert len(page.named("article", "image")) == 4
+    assert page.text.count("could not be read again: No such <file>: image 1.png") == 1
+    assert np.ptp(np.asarray(Image.open(tmp_path / "report_files" / "00002_image.jpg"))) == 0
+    assert np.ptp(np.asarray(Image.open(tmp_path / "report_files" / "00002_kinds.jpg"))) > 0
+    assert not any("of kind" in about["alt"] and "image 1.png" in about["alt"] for about in page.named("img"))
+
+
+def test_images_of_one_name_that_were_left_out_are_all_told(tmp_path):
+    report = Report("x", [], 3, [], failures=[("a/b.png", "bad"), ("b.png", "bad"), ("b.png", "worse")])
+    text = Page(write_report(tmp_path / "report.html", report)).text
+    assert "3 images were left out" in text
+    assert "b.png: worse" in text
 
 
 def test_colours_lie_over_clusters_and_nowhere_else(rng):

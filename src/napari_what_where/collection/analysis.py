@@ -6,6 +6,7 @@ import operator as operators
 import os
 import shutil
 import tempfile
+import warnings
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -43,6 +44,7 @@ def analyze_collection(
     scale: PerceptualScale | None = None,
     folder: str | os.PathLike[str] | None = None,
     skip_bad: bool = False,
+    warn: bool = True,
     report: Report = ignore_progress,
 ) -> CollectionAnalysis:
     """Analyse many images as one: an eigenvector, a cluster, a label means the same thing in all of them.
@@ -78,6 +80,9 @@ def analyze_collection(
         model, and leave what was found with those before. Default: a temporary folder, removed with the answer.
     skip_bad : bool
         Leave out an image that cannot be read or analysed, and tell in ``failures``; else raise.
+    warn : bool
+        Warn of what is among the ``remarks`` of the record, too: fewer eigenvectors than ``count``, as there are no
+        more; images that hold numbers of different kinds, such as 8 and 16 bits.
     report : function of one Progress
         Called often from the calling thread; may raise ``Cancelled``.
 
@@ -133,6 +138,8 @@ def analyze_collection(
         if folder is None:
             shutil.rmtree(place, ignore_errors=True)
         raise
+    for remark in found.provenance.get("remarks", ()) if warn else ():
+        warnings.warn(remark, stacklevel=3)  # past the decorator
     if folder is None:
         weakref.finalize(found, shutil.rmtree, place, ignore_errors=True)
     return found

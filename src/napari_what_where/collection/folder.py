@@ -46,7 +46,8 @@ def run_collection(
 
     In the folder ``out``: STEM_labels.EXT, STEM_eigenvectors.tif and STEM.json of each image, as
     :func:`~napari_what_where.batch.run_batch` writes them; report.html with its pictures, collection.json and
-    projection.pt, which applies what was found to other images. In COCO's formats also one file of all images.
+    projection.pt, which applies what was found to other images. In COCO's formats also one file of all images. What an
+    earlier run wrote there is replaced, or removed where this one has nothing in its place; no other file is.
 
     Parameters
     ----------
@@ -82,6 +83,7 @@ def run_collection(
     with _alone(run.out / WORKING):
         if not resume:
             discard(run.working)
+            run.earlier_files.begin()
             (run.out / RECORD).unlink(missing_ok=True)
         found = run.earlier(report) if resume else None
         if found is None:

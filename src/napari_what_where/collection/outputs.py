@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 RECORD, PAGE, CONTENT, PROJECTION = "collection.json", "report.html", "report_files", "projection.pt"
 """What is written of all images together: how it was made, the page and its pictures, what applies to other images."""
 _OF_THE_RUN = ("made_at", "seconds")
-_OF_ALL_IMAGES = ("images", "failures", "layers")
+_OF_ALL_IMAGES = ("images", "failures", "layers", "remarks")
 
 
 @dataclass(frozen=True, eq=False)

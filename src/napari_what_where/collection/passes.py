@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,7 @@ SCALE_IMAGES = 16
 """The intensity scale is fitted to at most so many images, evenly spaced."""
 SCALE_PIXELS = 8_000_000
 """To about so many of their pixels in all."""
+_GOLDEN = (5**0.5 - 1) / 2
 _Sum = TypeVar("_Sum")
 
 
@@ -51,11 +53,18 @@ class Passes:
     smallest_object: float | None = None
     failures: dict[int, str] = field(default_factory=dict)
     signatures: dict[int, str] = field(default_factory=dict)
+    depths: dict[int, str] = field(default_factory=dict)
+    """Of images of data, what their numbers are."""
 
     @property
     def good(self) -> list[int]:
         """Numbers of the images that have not failed."""
         return [number for number in range(len(self.images)) if number not in self.failures]
+
+    @property
+    def strict(self) -> Passes:
+        """The same, in which no image may fail any more."""
+        return replace(self, skip_bad=False)
 
     def pixels(self, number: int) -> np.ndarray:
         """An image, checked. Whatever goes wrong with reading it is its own fault."""
@@ -63,23 +72,26 @@ class Passes:
             return check_image(self.images[number])
 
     def fit_scale(self) -> PerceptualScale:
-        """One intensity scale for all, from evenly spaced images, unless one was given."""
+        """One intensity scale for all, from evenly spaced images, unless one was given.
+
+        In place of those that are no images others are looked at, until there are enough, or no more.
+        """
         if self.scale is None:
-            count = len(self.images)
-            chosen = np.unique(np.linspace(0, count - 1, min(count, SCALE_IMAGES)).round().astype(int)).tolist()
-            self.scale = _fit(self._sample(chosen) or self._sample([n for n in range(count) if n not in chosen][:1]))
+            self.scale = _fit(self._sample(min(len(self.images), SCALE_IMAGES)))
         return self.scale
 
-    def _sample(self, chosen: list[int]) -> list[np.ndarray]:
-        """Some pixels of the chosen images; those that are no images are left for later to be told."""
+    def _sample(self, wanted: int) -> list[np.ndarray]:
+        """Some pixels of so many images; those that are none are left for later to be told."""
         found: list[np.ndarray] = []
-        for done, number in enumerate(chosen):
-            self.report(Progress("reading", done, len(chosen)))
+        for number in _spread(len(self.images), wanted):
+            if len(found) == wanted:
+                break
+            self.report(Progress("reading", len(found), wanted))
             try:
                 pixels = self.pixels(number)
             except _Failed:
                 continue
-            step = max(1, int(np.ceil(np.sqrt(pixels.shape[0] * pixels.shape[1] * len(chosen) / SCALE_PIXELS))))
+            step = max(1, int(np.ceil(np.sqrt(pixels.shape[0] * pixels.shape[1] * wanted / SCALE_PIXELS))))
             step = 1 if len(self.images) == 1 else min(step, min(pixels.shape[:2]) // 2)
             found.append(np.array(pixels[::step, ::step]))
         return found
@@ -123,13 +135,16 @@ class Passes:
                 yield each(self._on_device(self.kept(number)))
 
     def kept(self, number: int) -> list[TokenActivations]:
-        """What was kept of an image; computed again where it was damaged meanwhile."""
+        """What was kept of an image; computed again where it was damaged meanwhile.
+
+        That it cannot be read any more ends the work: it is part of what was found before.
+        """
         layers = self.spool.read(number, self.signatures[number])
-        return layers if layers is not None else self._compute(number, self.report)
+        return layers if layers is not None else self.strict._compute(number, self.report)
 
     def fresh(self, number: int, report: Report) -> list[TokenActivations]:
-        """What the model gives now of an image, which is not kept."""
-        pixels, scale = self.pixels(number), self.fit_scale()
+        """What the model gives now of an image, which is not kept; raises as :meth:`kept`."""
+        pixels, scale = self.strict.pixels(number), self.fit_scale()
         return self.backbone.extract(pixels, scale=scale, plane=self.plane(pixels), report=report)
 
     def plane(self, pixels: np.ndarray) -> WorkingPlane:
@@ -157,6 +172,8 @@ class Passes:
     def _sign(self, number: int, pixels: np.ndarray, scale: PerceptualScale) -> str:
         check_fits(scale, pixels)
         plane = self.plane(pixels)
+        if not scale.colour:
+            self.depths[number] = _depth(pixels.dtype)
         signature = self.signatures[number] = sign(pixels, scale, None if plane.view else plane, self.backbone)
         return signature
 
@@ -184,12 +201,35 @@ class Passes:
         with suppress(_Failed):
             yield
 
+    def remarks(self) -> list[str]:
+        """Sentences that the reader of what was found should know of the images."""
+        counts = Counter(self.depths[number] for number in self.good if number in self.depths)
+        if len(counts) < 2:
+            return []
+        # Their types do not tell what they may be scaled by: those of cameras with 12 bits lie in files with 16.
+        listed = ", ".join(f"{count:,} of {depth}" for depth, count in sorted(counts.items()))
+        return [
+            f"The images hold different kinds of numbers ({listed}), which are compared as they are: kinds may tell "
+            "those apart instead of things. Convert all images to one kind first."
+        ]
+
     def _none_left(self) -> str:
         number = min(self.failures)
         return (
             f"None of the {len(self.images)} images could be analysed; expected at least one. "
             f"Image {number} (counted from 0): {self.failures[number]}"
         )
+
+
+def _spread(count: int, first: int) -> Iterator[int]:
+    """All numbers below ``count``: at first so many at even distances, then the rest, everywhere in turn."""
+    even = np.unique(np.linspace(0, count - 1, first).round().astype(int)).tolist()
+    yield from even
+    yield from sorted(set(range(count)).difference(even), key=lambda number: number * _GOLDEN % 1)
+
+
+def _depth(dtype: np.dtype) -> str:
+    return "floating point" if dtype.kind == "f" else f"{8 * dtype.itemsize} bits"
 
 
 class _Failed(Exception):
@@ -218,7 +258,7 @@ def on_device(layer: TokenActivations, device: torch.device) -> TokenActivations
 def _fit(sample: list[np.ndarray]) -> PerceptualScale:
     """A scale of those images that are of the kind of most."""
     if not sample:
-        raise ValueError("None of the images that were looked at first is an image; expected most of them to be.")
+        raise ValueError("None of the images can be read; expected at least one.")
 
     def kind(pixels: np.ndarray) -> tuple[bool, int]:
         return is_colour(pixels), 1 if pixels.ndim == 2 else pixels.shape[2]

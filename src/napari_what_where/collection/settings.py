@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -54,9 +54,13 @@ class ImageResult(NamedTuple):
 
 
 class CollectionResult(NamedTuple):
-    """What became of a collection: of each image, and the files of all of them together; ``clusters``: how many."""
+    """What became of a collection: of each image, and the files of all of them together.
+
+    ``clusters``: how many; ``remarks``: sentences that the user should know.
+    """
 
     images: list[ImageResult]
     page: Path
     record: Path
     clusters: int
+    remarks: Sequence[str] = ()

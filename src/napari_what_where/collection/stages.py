@@ -78,11 +78,19 @@ def _embed(passes: Passes, options: dict[str, Any], place: Kept) -> Found:
         "sharp_eigenvalues": found.sharp_values.tolist(),
         "error_bound": found.error_bound,
         "layers": found.layers,
+        "remarks": [*passes.remarks(), *_fewer(found.values, options["count"])],
         **found.details,
     }
     record = plain(record)
     write_found(place.found, record, found.projection)
     return record, found.projection
+
+
+def _fewer(values: np.ndarray, count: int) -> list[str]:
+    """What there is to say where there are fewer eigenvectors than were asked for."""
+    if values.ndim == 0 or len(values) >= count:
+        return []
+    return [f"Only {len(values)} eigenvectors of the {count} asked for: the model tells no more apart in these images."]
 
 
 def _earlier_embeddings(passes: Passes, options: dict[str, Any], place: Kept) -> Found | None:
@@ -165,7 +173,7 @@ def _label(passes: Passes, analysis: CollectionAnalysis, place: Kept) -> None:
     from napari_what_where.segments.shared import shared_labels
 
     # What could be read before is not left out now: another run will know what is there.
-    reading, good = replace(passes, skip_bad=False), passes.good
+    reading, good = passes.strict, passes.good
     for done, number in enumerate(good):
         passes.report(progress := Progress("labels", done, len(good)))
         if place.labels(number).exists():

@@ -40,7 +40,7 @@ def summarise(
     Parameters
     ----------
     analysis : CollectionAnalysis
-    names : of all images, those that failed too
+    names : of all images, those that failed too; it helps if they differ
     title : of the page
     read : gives the pixels of an image by its number
     links : by number of an image, what its files are, and their paths from the page on
@@ -65,9 +65,9 @@ def summarise(
             for each in record.get("layers") or []
             if each.get("kept_energy") is not None
         ],
-        {names[number]: reason for number, reason in sorted(failed.items())},
+        [(names[number], reason) for number, reason in sorted(failed.items())],
         _facts(record, len(good)),
-        [],
+        record.get("remarks") or [],
         _made(record),
         files or {},
     )

@@ -26,7 +26,7 @@ class Row(NamedTuple):
 
     ``pictures``: of the image, its segments, its eigenvectors; ``vectors``: how many the last shows; ``marks``: where,
     in parts of (rows, columns), the number of a cluster is written on the segments; ``sizes``: (width, height) of the
-    three pictures, so that nothing moves while they load.
+    three pictures, so that nothing moves while they load; ``problem``: why the first shows nothing, in one line.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Row(NamedTuple):
     vectors: int
     marks: Sequence[tuple[int, float, float]]
     files: Mapping[str, str]
+    problem: str = ""
 
 
 class Crop(NamedTuple):
@@ -86,7 +87,7 @@ def _opening(report: Report, images: int) -> Iterator[str]:
     if report.failures:
         left = "image was" if len(report.failures) == 1 else "images were"
         yield f'<aside class="note"><strong>{len(report.failures):,} {left} left out.</strong>\n<ul>\n'
-        for name, reason in report.failures.items():
+        for name, reason in report.failures:
             yield f"<li>{escape(name)}: {escape(reason)}</li>\n"
         yield "</ul></aside>\n"
     for remark in report.remarks:
@@ -178,6 +179,7 @@ def _article(index: int, row: Row, share: np.ndarray, colours: np.ndarray) -> st
         f"Segments of {row.name}: {makeup}",
         f"Eigenvectors 1 to {row.vectors} of {row.name}",
     )
+    shown = f"image: it could not be read again: {row.problem}" if row.problem else "image"
     image, segments, vectors = (
         f'<a class="large" href="{_link(path)}">{_picture(path, alt, size)}</a>'
         for path, alt, size in zip(row.pictures, alts, row.sizes, strict=True)
@@ -185,7 +187,7 @@ def _article(index: int, row: Row, share: np.ndarray, colours: np.ndarray) -> st
     return (
         f'<article class="image" id="image-{index + 1}" data-name="{escape(row.name)}" data-clusters="{present}">\n'
         f'<div class="head"><h3>{escape(row.name)}</h3><span class="files">{links}</span></div>\n<div class="views">\n'
-        f"<figure>{image}<figcaption>image</figcaption></figure>\n"
+        f"<figure>{image}<figcaption>{escape(shown)}</figcaption></figure>\n"
         f'<figure><div class="framed">{segments}{marks}</div><figcaption>kinds</figcaption></figure>\n'
         f'<figure class="vectors"><div>{vectors}<div class="numbers" '
         f'style="grid-template-columns: repeat({row.vectors}, 1fr)">{numbers}</div></div>'

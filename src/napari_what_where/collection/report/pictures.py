@@ -24,12 +24,18 @@ _OPACITY = 0.7
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 _FADED = 0.4
 """What is left of contrast outside of a region."""
+_BLANK = 235
 _OUTLINE = (255, 221, 0)
 
 
 def displayed(pixels: np.ndarray) -> Picture:
     """An image to look at, at most ``DISPLAY`` pixels a side: colour as it is, data stretched, channels as lights."""
     return np.rint(255 * picture_channels(pixels, longest=DISPLAY)).astype(np.uint8)
+
+
+def blank(shape: tuple[int, int]) -> Picture:
+    """In place of the picture of an image of this shape."""
+    return np.full((*fit_within(shape, DISPLAY), 3), _BLANK, np.uint8)
 
 
 def thumbnail(picture: Picture) -> Picture:

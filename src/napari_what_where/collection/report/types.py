@@ -19,7 +19,8 @@ class ReportImage:
     labels : (rows, columns) integers 1 … clusters; 0 is none of them
     vectors : (count, grid_rows, grid_columns) float; the k-th means the same in every image
     points : (coordinates, grid_rows, grid_columns) float; where tokens lie among each other when kinds are told apart
-    read : gives the image, (rows, columns[, channels]) of any real dtype, when it is asked for
+    read : gives the image, (rows, columns[, channels]) of any real dtype, when it is asked for; what it raises is told
+        in the place of the picture
     files : what its results are, and their paths from the page on, to link to
     """
 
@@ -51,7 +52,7 @@ class Report:
     clusters : how many there are
     values : eigenvalues, descending
     layers : what was kept of each network layer; empty where nothing was left out
-    failures : name of an image → one line: what was wrong with it
+    failures : name of an image, and in one line what was wrong with it
     facts : how the report was made, as (what, in words)
     remarks : sentences that a reader should know
     made : when and how long, in words; the only text that differs from run to run
@@ -63,7 +64,7 @@ class Report:
     clusters: int
     values: Sequence[float] | np.ndarray
     layers: Sequence[LayerEnergy] = ()
-    failures: Mapping[str, str] = field(default_factory=dict)
+    failures: Sequence[tuple[str, str]] = ()
     facts: Sequence[tuple[str, str]] = ()
     remarks: Sequence[str] = ()
     made: str = ""

@@ -12,6 +12,7 @@ import numpy as np
 from napari_what_where.collection.report.colours import label_colours
 from napari_what_where.collection.report.page import Crop, Row, page
 from napari_what_where.collection.report.pictures import (
+    blank,
     crop,
     displayed,
     painted,
@@ -23,8 +24,9 @@ from napari_what_where.collection.report.pictures import (
 )
 from napari_what_where.collection.report.types import Picture, Report, ReportImage
 from napari_what_where.collection.report.typical import EXAMPLES, Example, innermost, overview, typical_regions
+from napari_what_where.failures import explain
 from napari_what_where.files.encoding import atomic_paths, discard, leftovers
-from napari_what_where.progress import Progress, ignore_progress
+from napari_what_where.progress import Cancelled, Progress, ignore_progress
 from napari_what_where.progress import Report as Tell
 
 _SATURATED = 2.5
@@ -45,7 +47,7 @@ def write_report(path: str | os.PathLike[str], report: Report, *, tell: Tell = i
 
     Returns
     -------
-    The path. Raises ``OSError`` where it cannot be written, and what reading an image raises.
+    The path. Raises ``OSError`` where it cannot be written. What cannot be read is left blank, with the reason.
 
     Notes
     -----
@@ -76,14 +78,25 @@ def _draw(
     typical: list[list[tuple[Example, Picture]]] = [[] for _ in range(report.clusters)]
     rows = []
     for index, image in enumerate(_told(report, tell, count)):
-        picture = displayed(image.read())
-        rows.append(_draw_row(image, index, picture, _SATURATED * seen.spreads, folder, name, colours))
-        for cluster, example in typical_regions(image, index, seen.centres):
+        picture, problem = _picture_of(image)
+        row = _draw_row(image, index, picture, _SATURATED * seen.spreads, folder, name, colours)
+        rows.append(row._replace(problem=problem))
+        for cluster, example in typical_regions(image, index, seen.centres) if not problem else ():
             kept = typical[cluster - 1]
             if len(kept) < EXAMPLES or example < kept[-1][0]:
                 kept.append((example, crop(picture, image.labels, cluster, example.box)))
                 kept[:] = heapq.nsmallest(EXAMPLES, kept, key=lambda each: each[0])
     return seen.shares, rows, [_save_crops(kept, index, rows, folder, name) for index, kept in enumerate(typical)]
+
+
+def _picture_of(image: ReportImage) -> tuple[Picture, str]:
+    """The picture of an image; an empty one, and in a line why, where it cannot be read any more."""
+    try:
+        return displayed(image.read()), ""
+    except (Cancelled, MemoryError):
+        raise
+    except Exception as error:  # whatever is bad about it by now
+        return blank((image.labels.shape[0], image.labels.shape[1])), explain(error)
 
 
 def _told(report: Report, tell: Tell, done: int) -> Iterator[ReportImage]:
