@@ -189,6 +189,19 @@ def test_what_was_found_with_other_clusters_stays(images, together, tmp_path):
     np.testing.assert_array_equal(kept.features(5)["embedding_2"], anew.features(5)["embedding_2"])
 
 
+@pytest.mark.parametrize("gone", ["embeddings/000001.npz", "clusters-2/labels/000001.tif", "regions/000001.npz"])
+def test_a_file_that_somebody_removed_is_made_again(images, tmp_path, gone):
+    options = {"clusters": 2, "count": 4, "folder": tmp_path}
+    before = ww.analyze_collection(images, **options)
+    labels = [np.array(each) for each in before.labels]
+    (tmp_path / gone).unlink()
+    again = ww.analyze_collection(images, **options)
+    for number, each in enumerate(labels):
+        np.testing.assert_array_equal(again.labels[number], each)
+        assert again.trees[number].leaf_count
+        assert again.embeddings[number].vectors.shape == before.embeddings[number].vectors.shape
+
+
 def test_files_of_others_in_the_folder_stay(images, tmp_path):
     theirs = [tmp_path / name for name in ("000000.tif", "embeddings/notes.txt", "clusters-few/000001.tif", "a.json")]
     for path in theirs:

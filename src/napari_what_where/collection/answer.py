@@ -64,7 +64,8 @@ class Projector:
 
     def embedding(self, image: Any) -> Embedding:
         """Of an image that need not be in the collection: one pass through the model, one matrix product."""
-        from napari_what_where.collection.passes import check_fits, on_device
+        from napari_what_where.collection.passes import on_device
+        from napari_what_where.collection.sorts import check_fits
         from napari_what_where.store.stored import remembered
 
         if self.projection is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -12,9 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from napari_what_where.collection.sorts import check_fits, depth_of, fit_scale, spread, tell_depths
 from napari_what_where.collection.spool import Spool
 from napari_what_where.failures import explain
-from napari_what_where.image import PerceptualScale, check_image, is_colour
+from napari_what_where.image import PerceptualScale, check_image
 from napari_what_where.progress import Cancelled, Progress, Report, checkpoints
 from napari_what_where.store.signature import sign
 from napari_what_where.working_plane.object_scale import WorkingPlane, plan_plane
@@ -29,7 +29,6 @@ SCALE_IMAGES = 16
 """The intensity scale is fitted to at most so many images, evenly spaced."""
 SCALE_PIXELS = 8_000_000
 """To about so many of their pixels in all."""
-_GOLDEN = (5**0.5 - 1) / 2
 _Sum = TypeVar("_Sum")
 
 
@@ -77,13 +76,13 @@ class Passes:
         In place of those that are no images others are looked at, until there are enough, or no more.
         """
         if self.scale is None:
-            self.scale = _fit(self._sample(min(len(self.images), SCALE_IMAGES)))
+            self.scale = fit_scale(self._sample(min(len(self.images), SCALE_IMAGES)))
         return self.scale
 
     def _sample(self, wanted: int) -> list[np.ndarray]:
         """Some pixels of so many images; those that are none are left for later to be told."""
         found: list[np.ndarray] = []
-        for number in _spread(len(self.images), wanted):
+        for number in spread(len(self.images), wanted):
             if len(found) == wanted:
                 break
             self.report(Progress("reading", len(found), wanted))
@@ -173,7 +172,7 @@ class Passes:
         check_fits(scale, pixels)
         plane = self.plane(pixels)
         if not scale.colour:
-            self.depths[number] = _depth(pixels.dtype)
+            self.depths[number] = depth_of(pixels)
         signature = self.signatures[number] = sign(pixels, scale, None if plane.view else plane, self.backbone)
         return signature
 
@@ -203,15 +202,7 @@ class Passes:
 
     def remarks(self) -> list[str]:
         """Sentences that the reader of what was found should know of the images."""
-        counts = Counter(self.depths[number] for number in self.good if number in self.depths)
-        if len(counts) < 2:
-            return []
-        # Their types do not tell what they may be scaled by: those of cameras with 12 bits lie in files with 16.
-        listed = ", ".join(f"{count:,} of {depth}" for depth, count in sorted(counts.items()))
-        return [
-            f"The images hold different kinds of numbers ({listed}), which are compared as they are: kinds may tell "
-            "those apart instead of things. Convert all images to one kind first."
-        ]
+        return tell_depths(self.depths[number] for number in self.good if number in self.depths)
 
     def _none_left(self) -> str:
         number = min(self.failures)
@@ -221,30 +212,8 @@ class Passes:
         )
 
 
-def _spread(count: int, first: int) -> Iterator[int]:
-    """All numbers below ``count``: at first so many at even distances, then the rest, everywhere in turn."""
-    even = np.unique(np.linspace(0, count - 1, first).round().astype(int)).tolist()
-    yield from even
-    yield from sorted(set(range(count)).difference(even), key=lambda number: number * _GOLDEN % 1)
-
-
-def _depth(dtype: np.dtype) -> str:
-    return "floating point" if dtype.kind == "f" else f"{8 * dtype.itemsize} bits"
-
-
 class _Failed(Exception):
     """An image failed, and that has been noted."""
-
-
-def check_fits(scale: PerceptualScale, pixels: np.ndarray) -> None:
-    """``ValueError`` in words for an image of another kind than those that a scale was fitted to."""
-    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-    if scale.colour != is_colour(pixels) or (not scale.colour and channels != len(scale.low)):
-        wanted = "8-bit colour" if scale.colour else f"{len(scale.low)} channels of data"
-        raise ValueError(
-            f"The image has shape {pixels.shape} and dtype {pixels.dtype}; expected {wanted}, as the others of the "
-            "collection. Convert all to one kind first."
-        )
 
 
 def on_device(layer: TokenActivations, device: torch.device) -> TokenActivations:
@@ -253,19 +222,6 @@ def on_device(layer: TokenActivations, device: torch.device) -> TokenActivations
         return layer
     query, key, value = (None if each is None else each.to(device) for each in (layer.query, layer.key, layer.value))
     return replace(layer, query=query, key=key, value=value)
-
-
-def _fit(sample: list[np.ndarray]) -> PerceptualScale:
-    """A scale of those images that are of the kind of most."""
-    if not sample:
-        raise ValueError("None of the images can be read; expected at least one.")
-
-    def kind(pixels: np.ndarray) -> tuple[bool, int]:
-        return is_colour(pixels), 1 if pixels.ndim == 2 else pixels.shape[2]
-
-    kinds = [kind(pixels) for pixels in sample]
-    most = max(kinds, key=kinds.count)
-    return PerceptualScale.fit([pixels for pixels, each in zip(sample, kinds, strict=True) if each == most])
 
 
 def _within(report: Report, title: str) -> Report:
