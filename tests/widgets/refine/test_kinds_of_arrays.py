@@ -12,6 +12,7 @@ from napari.layers import Labels
 from napari_what_where.refinement.edit import edit_between
 from napari_what_where.widgets.refine.editing import names_of, prepare, write
 from napari_what_where.widgets.refine.target import every_plane, plane_on_screen
+from tests.widgets.refine.test_editing import plane_of, write_plane
 from tests.widgets.refine.test_table_and_tidy import select
 
 
@@ -168,8 +169,6 @@ def test_who_fails_when_told_of_a_step_does_not_have_it_done_twice(rng):
         raise RuntimeError("a plugin")
 
     layer.events.paint.connect(fail)
-    from tests.widgets.refine.test_editing import write_plane, plane_of
-
     with pytest.raises(Exception, match="plugin"):
         write_plane(plane_of(layer), labels + 1)
     assert len(layer._undo_history) == 1

@@ -222,7 +222,146 @@ def test_masks_of_0_and_255(opened, wrong):
     assert opened.dock.active is None
 
 
+@pytest.mark.parametrize("shape", [(96, 64), (64, 97)])
+def test_labels_get_another_shape_while_scribbling(opened, wrong, shape):
+    scribble(opened)
+    layer = opened.dock.layer
+    layer.data = np.zeros(shape, np.int32)
+    opened.wait()
+    assert opened.names() == ["discs", "theirs"]
+    assert opened.dock.active is None
+    assert "another shape" in opened.message
+    assert opened.dock.layer.visible
+
+
+def test_labels_lose_an_axis_while_scribbling(driver, picture, wrong):
+    driver.viewer.add_image(picture)
+    layer = driver.viewer.add_labels(np.stack([wrong] * 3))
+    driver.press("scribble")
+    layer.data = wrong.copy()
+    driver.wait()
+    assert driver.dock.active is None
+    assert "another shape" in driver.message
+    assert len(driver.viewer.layers) == 2
+    driver.press("scribble")
+    assert driver.dock.active == "scribble"
+
+
+def test_a_plane_goes_while_scribbling_on_it(driver, picture, wrong):
+    driver.viewer.add_image(np.stack([picture[..., 0]] * 3))
+    layer = driver.viewer.add_labels(np.stack([wrong] * 3))
+    driver.viewer.dims.set_current_step(0, 2)
+    driver.press("scribble")
+    layer.data = np.stack([wrong] * 2)
+    driver.wait()
+    assert driver.dock.active is None
+    assert "another shape" in driver.message
+
+
+@pytest.mark.parametrize("dtype", [np.uint32, np.int64])
+def test_numbers_that_strokes_can_not_have_are_refused_before_anything_is_begun(driver, picture, wrong, dtype):
+    driver.viewer.add_image(picture)
+    labels = wrong.astype(dtype)
+    labels[wrong == 9] = 2**31
+    layer = driver.viewer.add_labels(labels.copy(), name="theirs")
+    layer.selected_label = 2**31
+    driver.press("scribble")
+    assert "Relabel" in driver.message
+    assert "2,147,483,648" in driver.message
+    assert driver.dock.active is None
+    assert len(driver.viewer.layers) == 2
+    np.testing.assert_array_equal(driver.labels, labels)
+    driver.press("relabel")
+    assert driver.labels.max() == 5
+    driver.press("scribble")
+    assert driver.dock.active == "scribble"
+    assert driver.dock.tool.strokes.selected_label == 7  # 6 stands for background
+
+
+def test_numbers_that_are_gone_do_not_keep_one_from_scribbling(driver, picture, wrong, monkeypatch):
+    monkeypatch.setattr("napari_what_where.widgets.refine.numbers.LOOKED_AT", 0)  # as of a large layer
+    driver.viewer.add_image(picture)
+    driver.viewer.add_labels(np.where(wrong == 9, 2**31 - 2, wrong))
+    driver.press("scribble")
+    assert driver.dock.active is None
+    driver.press("relabel")
+    driver.press("scribble")
+    assert driver.dock.active == "scribble"
+
+
+def failing(monkeypatch, how):
+    """The next commit can not be made; returns what makes the ones after it go well."""
+    from napari_what_where.widgets.refine import steps
+
+    if how == "the labels have changed":
+        monkeypatch.setattr(steps.Change, "still_holds", lambda change: False)
+        return lambda: monkeypatch.setattr(steps.Change, "still_holds", lambda change: True)
+    write = steps.write
+
+    def full(*args):
+        raise OSError("The disk is full")
+
+    monkeypatch.setattr(steps, "write", full)
+    return lambda: monkeypatch.setattr(steps, "write", write)
+
+
+FAILURES = ["the labels have changed", "the disk is full"]
+
+
+@pytest.mark.parametrize("how", FAILURES)
+@pytest.mark.parametrize("at_once", [2**21, 0])
+def test_strokes_stay_when_accepting_fails(opened, wrong, monkeypatch, how, at_once):
+    monkeypatch.setattr("napari_what_where.widgets.refine.steps.AT_ONCE", at_once)
+    tool = scribble(opened)
+    drawn, shown = tool.strokes.data.copy(), tool.preview.layer.data.copy()
+    mend = failing(monkeypatch, how)
+    opened.press("accept")
+    assert "changed meanwhile" in opened.message or "disk is full" in opened.message
+    np.testing.assert_array_equal(opened.labels, wrong)
+    assert opened.dock.active == "scribble"
+    np.testing.assert_array_equal(tool.strokes.data, drawn)
+    mend()
+    opened.press("accept")
+    np.testing.assert_array_equal(opened.labels, shown)
+    assert opened.dock.active is None
+    assert opened.names() == ["discs", "theirs"]
+    assert len(opened.dock.layer._undo_history) == 1
+
+
+def test_what_is_drawn_while_an_accepted_preview_is_written_is_not_lost(opened, monkeypatch):
+    monkeypatch.setattr("napari_what_where.widgets.refine.steps.AT_ONCE", 0)  # as in a large plane
+    tool = scribble(opened)
+    opened.dock.actions.act("accept")
+    with tool.strokes.block_history():
+        tool.strokes.paint((46, 48), 7)
+    opened.wait()
+    assert len(opened.dock.layer._undo_history) == 1
+    assert opened.dock.active == "scribble"
+    assert (tool.preview.layer.data == 7).any()
+    opened.press("accept")
+    assert (opened.labels == 7).any()
+    assert opened.dock.active is None
+
+
 # Similar
+
+
+@pytest.mark.parametrize("how", FAILURES)
+def test_what_was_found_stays_when_accepting_fails(opened, wrong, monkeypatch, how):
+    opened.press("similar")
+    opened.click((46, 48))
+    opened.panel.threshold.setValue(200)
+    opened.panel.as_one.setChecked(True)
+    mend = failing(monkeypatch, how)
+    opened.press("accept")
+    assert opened.dock.tool.deciding
+    assert opened.dock.tool.preview.shown
+    np.testing.assert_array_equal(opened.labels, wrong)
+    mend()
+    opened.press("accept")
+    assert not np.array_equal(opened.labels, wrong)
+    assert not opened.dock.tool.deciding
+    assert not opened.dock.tool.preview.shown
 
 
 def test_similar_objects_become_one_or_stay_instances(opened, wrong):

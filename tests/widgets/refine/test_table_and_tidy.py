@@ -146,6 +146,147 @@ def test_thousands_of_rows_sort_at_once():
     assert model.label_at(0) == 9
 
 
+def test_without_a_choice_nothing_is_deleted(driver, wrong):
+    labels = np.where(wrong == 2, 1, wrong)
+    layer = driver.viewer.add_labels(labels.copy())
+    assert layer.selected_label == 1  # as napari begins
+    layer.new_colormap()  # tells of the selected label, too
+    for key in ("Shift-D", "Shift-J", "Shift-N", "Shift-G"):
+        assert driver.key(key)
+        assert "click" in driver.message
+        np.testing.assert_array_equal(driver.labels, labels)
+    assert not layer._undo_history
+    assert not driver.dock.locks.of(layer)
+
+
+@pytest.mark.parametrize("how", ["napari's picker", "napari's control", "a tool", "another label before the dock"])
+def test_what_was_chosen_is_deleted(driver, wrong, how):
+    label = 3 if how == "another label before the dock" else 1
+    labels = np.where(wrong == 2, 1, wrong)
+    layer = driver.viewer.add_labels(labels.copy())
+    if how == "napari's picker":
+        layer.mode = "pick"
+        assert not driver.dock.objects.selected()
+        driver.click((16, 16))
+        layer.mode = "pan_zoom"
+        assert not [each for each in layer.mouse_drag_callbacks if each.__module__.startswith("napari_what_where")]
+    elif how == "napari's control":
+        layer.selected_label = 4
+        layer.selected_label = 1
+    elif how == "a tool":
+        driver.press("merge")
+        driver.click((16, 16))
+        driver.press("merge")
+        driver.panel.table.clearSelection()
+    else:
+        other = driver.viewer.add_labels(labels.copy())
+        layer.selected_label = label
+        driver.viewer.layers.selection.active = layer
+        driver.viewer.layers.remove(other)
+    assert layer.selected_label == label
+    assert driver.key("Shift-D")
+    np.testing.assert_array_equal(driver.labels, np.where(labels == label, 0, labels))
+
+
+# Stacks
+
+
+@pytest.fixture
+def stacked(driver, wrong):
+    driver.stack = np.stack([wrong, np.where(wrong == 3, 3, 0), np.where(wrong > 3, wrong, 0)])
+    driver.stack[2, :4, :4] = 12
+    driver.viewer.add_labels(driver.stack.copy(), name="theirs")
+    driver.viewer.dims.set_current_step(0, 0)
+    driver.wait_for_table()
+    return driver
+
+
+EVERY = pytest.mark.parametrize(("every", "told"), [(False, "on this plane"), (True, "on all planes")])
+
+
+@EVERY
+def test_delete_in_a_stack_goes_by_the_choice_of_planes(stacked, every, told):
+    stacked.panel.planes.setCurrentIndex(int(every))
+    select(stacked, 3, 5)
+    stacked.press("delete")
+    assert stacked.message == f"2 objects are deleted {told}."
+    gone = np.isin(stacked.stack, (3, 5)) & (every | (np.arange(3) == 0)[:, None, None])
+    np.testing.assert_array_equal(stacked.labels, np.where(gone, 0, stacked.stack))
+    assert len(stacked.dock.layer._undo_history) == 1
+    stacked.press("undo")
+    np.testing.assert_array_equal(stacked.labels, stacked.stack)
+
+
+@EVERY
+@pytest.mark.parametrize("by", ["rows", "clicks"])
+def test_merge_in_a_stack_goes_by_the_choice_of_planes(stacked, every, told, by):
+    stacked.panel.planes.setCurrentIndex(int(every))
+    if by == "rows":
+        select(stacked, 4, 5, 9)
+        stacked.press("join")
+    else:
+        stacked.press("merge")
+        stacked.click((0, 46, 16))
+        stacked.click((0, 46, 48))
+        stacked.click((0, 16, 85))
+    members = np.isin(stacked.stack, (4, 5, 9)) & (every | (np.arange(3) == 0)[:, None, None])
+    assert told in stacked.message
+    target = stacked.dock.layer.selected_label
+    assert target in (4, 5)
+    np.testing.assert_array_equal(stacked.labels, np.where(members, target, stacked.stack))
+    assert len(stacked.dock.layer._undo_history) == (1 if by == "rows" else 2)
+    for _ in range(2):
+        stacked.dock.layer.undo()
+    np.testing.assert_array_equal(stacked.labels, stacked.stack)
+
+
+def test_merging_goes_on_from_plane_to_plane(stacked):
+    stacked.panel.planes.setCurrentIndex(1)
+    stacked.press("merge")
+    stacked.click((0, 46, 16))
+    stacked.viewer.dims.set_current_step(0, 2)
+    stacked.click((2, 1, 1))
+    assert "now object 4 on all planes" in stacked.message
+    np.testing.assert_array_equal(stacked.labels, np.where(stacked.stack == 12, 4, stacked.stack))
+
+
+@pytest.mark.parametrize("at_once", [2**21, 0])
+@EVERY
+def test_lock_others_in_a_stack_goes_by_the_choice_of_planes(stacked, every, told, at_once, monkeypatch):
+    monkeypatch.setattr("napari_what_where.widgets.refine.steps.AT_ONCE", at_once)
+    stacked.panel.planes.setCurrentIndex(int(every))
+    select(stacked, 4)
+    stacked.press("lock_others")
+    assert stacked.dock.locks.of(stacked.dock.layer) == ({2, 3, 5, 9, 12} if every else {2, 3, 5, 9})
+    assert told in stacked.message
+    if every:  # so that the rest stays as it is
+        stacked.press("relabel")
+        stacked.press("small")
+        others = stacked.stack != 4
+        np.testing.assert_array_equal(stacked.labels[others], stacked.stack[others])
+
+
+def test_what_is_done_on_one_plane_of_a_stack_says_so(driver, picture, wrong):
+    driver.viewer.add_image(np.stack([picture[..., 0]] * 2))
+    driver.viewer.add_labels(np.stack([wrong] * 2))
+    driver.viewer.dims.set_current_step(0, 0)
+    assert driver.panel.planes.isVisibleTo(driver.dock)
+    driver.panel.planes.setCurrentIndex(1)
+    driver.press("split")
+    driver.click((0, 16, 16))
+    assert driver.message.endswith("is new on this plane.")
+    driver.press("grow")
+    driver.turn((0, 46, 16), -1)
+    assert driver.message.endswith("pixels on this plane.")
+    np.testing.assert_array_equal(driver.labels[1], wrong)
+    driver.dock.layer.data = wrong.copy()
+    assert not driver.panel.planes.isVisibleTo(driver.dock)
+    driver.wait_for_table()
+    select(driver, 4)
+    driver.press("delete")
+    assert driver.message == "Object 4 is deleted."
+
+
 # Tidying
 
 

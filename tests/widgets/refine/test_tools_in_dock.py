@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -116,6 +118,60 @@ def test_the_wheel_goes_on_after_a_cancellation(opened, wrong):
     np.testing.assert_array_equal(opened.labels, wrong)
     opened.turn((46, 16), -1)
     assert len(opened.dock.layer._undo_history) == 1
+
+
+@pytest.mark.parametrize("where", ["another object", "the same number on another plane", "background"])
+def test_each_notch_is_for_what_is_under_the_mouse(driver, picture, wrong, where):
+    driver.viewer.add_image(np.stack([picture[..., 0]] * 2))
+    stack = np.stack([wrong] * 2)
+    layer = driver.viewer.add_labels(stack.copy())
+    driver.viewer.dims.set_current_step(0, 0)
+    driver.panel.buttons["grow"].click()
+    driver.dock._turn(driver.world((0, 46, 16)), -1)  # the image is looked at
+    assert not driver.dock.work.idle
+    if where == "another object":
+        driver.dock._turn(driver.world((0, 46, 48)), -1)
+        expected = {(0, 4), (0, 5)}
+    elif where == "background":
+        driver.dock._click(driver.world((0, 46, 80)))
+        expected = {(0, 4), (0, 10)}
+    else:
+        driver.viewer.dims.set_current_step(0, 1)
+        driver.dock._turn(driver.world((1, 46, 16)), -1)
+        expected = {(0, 4), (1, 4)}
+    driver.wait()
+    sizes = {(plane, label): [int((each[plane] == label).sum()) for each in (stack, driver.labels)]
+             for plane in (0, 1) for label in range(1, 12)}  # fmt: skip
+    assert {key for key, (before, after) in sizes.items() if before != after} == expected
+    assert len(layer._undo_history) == 2
+
+
+def test_no_notch_is_lost_while_a_thread_works(opened, monkeypatch):
+    from napari_what_where.refinement.regions import Growth
+
+    opened.press("grow")
+    opened.turn((46, 48), -1)  # what is known of the image is there
+    begun, go_on, asked = threading.Event(), threading.Event(), []
+    step = Growth.step
+
+    def slowly(growth, labels, by):
+        asked.append(by)
+        begun.set()
+        assert go_on.wait(30)
+        return step(growth, labels, by)
+
+    monkeypatch.setattr(Growth, "step", slowly)
+    monkeypatch.setattr("napari_what_where.widgets.refine.steps.AT_ONCE", 0)  # as in a large plane
+    turns = opened.dock.tools["grow"]._turns
+    opened.dock._turn(opened.world((46, 16)), -1)
+    assert begun.wait(30)
+    assert not turns  # taken before the thread began
+    opened.dock._turn(opened.world((46, 16)), -1)
+    opened.dock._turn(opened.world((46, 16)), -1)
+    go_on.set()
+    opened.wait()
+    assert asked == [-1, -2, -2]
+    assert len(opened.dock.layer._undo_history) == 3
 
 
 def test_a_click_on_background_begins_a_new_object(opened):

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_what_where.widgets.refine.editing import rename
 from napari_what_where.widgets.refine.panel import TIDY, TOOLS
+from napari_what_where.widgets.refine.planes import delete, join, others, where
 from napari_what_where.widgets.refine.scribble import Scribble
 from napari_what_where.widgets.refine.tools import Grow, Similar, Tool
 
@@ -84,30 +83,38 @@ class Actions:
         self._dock.say(f"{_named(labels)} {'locked: no tool here changes it' if locked else 'free again'}.")
 
     def _do_lock_others(self) -> None:
-        plane, selected = self._dock.plane(), set(self._dock.objects.selected())
-        if plane is not None:
-            others = [int(label) for label in np.unique(plane.read()) if label and int(label) not in selected]
-            self._dock.locks.set(plane.layer, others)
-            self._dock.say(f"{len(others)} objects are locked: all but {len(selected)}.")
+        dock, selected = self._dock, set(self._dock.objects.selected())
+        plane = dock.plane()
+        if plane is None or not self._has_selection(list(selected)):
+            return
+        layer, planes = plane.layer, dock.planes(plane)
+
+        def finish(found: set[int]) -> None:
+            dock.locks.set(layer, found | (dock.locks.of(layer) - selected))
+            dock.say(f"{_named(sorted(found))} locked: all but {len(selected)}{where(planes)}.")
+
+        pixels = sum(each.size for each in planes)
+        dock.work.add(
+            lambda: dock.steps.perform(lambda report: others(planes, selected, report), finish, pixels=pixels)
+        )
 
     def _do_delete(self) -> None:
-        from napari_what_where.refinement.edit import edit_where, is_among
-
         plane, selected = self._dock.plane(), self._dock.objects.selected()
         if plane is None or not self._has_selection(selected):
             return
         locked = self._dock.locks.of(plane.layer)
         gone = [label for label in selected if label not in locked]
-        said = f"{_named(gone)} deleted." if gone else "What is locked is not deleted: free it first."
-        self._dock.steps.edit(plane, lambda labels: edit_where(labels, is_among(labels, gone), 0, said, locked=locked))
+        if not gone:
+            self._dock.say("What is locked is not deleted: free it first.", problem=True)
+            return
+        planes, said = self._dock.planes(plane), f"{_named(gone)} deleted."
+        self._dock.steps.edit_planes(planes, lambda report: delete(planes, gone, said, report))
 
     def _do_join(self) -> None:
-        from napari_what_where.refinement.regions import merge
-
         plane, selected = self._dock.plane(), self._dock.objects.selected()
         if plane is not None and self._has_selection(selected):
-            locked = self._dock.locks.of(plane.layer)
-            self._dock.steps.edit(plane, lambda labels: merge(labels, selected, locked=locked))
+            planes, locked = self._dock.planes(plane), self._dock.locks.of(plane.layer)
+            self._dock.steps.edit_planes(planes, lambda report: join(planes, selected, None, locked, report))
 
     def _do_rename(self) -> None:
         self._dock.objects.edit_name()

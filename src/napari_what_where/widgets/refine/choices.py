@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from napari_what_where.activations.catalogue import BUILT_IN
 from napari_what_where.widgets.refine.history import bound_history
 from napari_what_where.widgets.refine.target import HELPER, image_layers, labels_layers
+from napari_what_where.widgets.source import shown_axes
 
 if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_what_where.widgets.refine.dock import RefineDock
+
+
+FIRST = 1
+"""The selected label that napari begins with: nobody has chosen it."""
 
 
 class Choices:
@@ -24,6 +31,9 @@ class Choices:
         self._labels: list[Any] = []
         self._images: list[Any] = []
         self._state: Any = None
+        self._selected = FIRST
+        self._label_chosen: weakref.WeakSet[Any] = weakref.WeakSet()
+        """Layers whose selected label somebody chose."""
         self._connections: list[tuple[Any, Any]] = []
         self._named: list[tuple[Any, Any]] = []
         for name in ("filters", BUILT_IN.name):
@@ -53,6 +63,15 @@ class Choices:
     def model(self) -> str:
         """Name of the model that looks at images."""
         return str(self._panel.model.currentData())
+
+    def chosen_label(self, layer: Labels) -> int | None:
+        """The selected label of a layer if somebody chose it, a tool or napari's own controls, and it is an object."""
+        label = int(layer.selected_label)
+        return label if label > 0 and (label != FIRST or layer in self._label_chosen) else None
+
+    def note_choice(self, layer: Labels) -> None:
+        """The selected label of a layer is chosen now."""
+        self._label_chosen.add(layer)
 
     def close(self) -> None:
         """Listen no more."""
@@ -98,6 +117,8 @@ class Choices:
         for emitter, callback in self._connections:
             emitter.disconnect(callback)
         self._connections.clear()
+        if self.layer is not None:
+            self._heed_picker(self.layer, False)
         self.layer = layer
         if layer is not None:
             listeners = {
@@ -106,15 +127,24 @@ class Choices:
                 "data": self._on_data,
                 "mode": self._on_mode,
                 "features": self._on_features,
+                "selected_label": self._on_selected,
             }
             for name, callback in listeners.items():
                 emitter = getattr(layer.events, name)
                 emitter.connect(callback)
                 self._connections.append((emitter, callback))
-            self._state = _history_state(layer)
-            several = any(size > 1 for size in layer.data.shape[:-2]) if not layer.multiscale else False
-            self._panel.planes.setVisible(several)
+            self._state, self._selected = _history_state(layer), int(layer.selected_label)
+            self._heed_picker(layer, str(layer.mode) == "pick")
+            self._show_planes()
         self._dock.objects.refresh_soon()
+
+    def _show_planes(self) -> None:
+        """Offer the choice of planes where there are several."""
+        layer = self.layer
+        if layer is not None:
+            axes = shown_axes(self._viewer, layer.ndim)
+            sizes = () if layer.multiscale else layer.data.shape
+            self._panel.planes.setVisible(any(size > 1 for axis, size in enumerate(sizes) if axis not in axes))
 
     def _drop_names(self) -> None:
         for emitter, callback in self._named:
@@ -141,18 +171,38 @@ class Choices:
     def _on_data(self, event: Any = None) -> None:
         if self.layer is not None:
             self._dock.highest.forget(self.layer)
+            self._show_planes()
             self._dock.on_labels_changed(foreign=True)
 
     def _on_mode(self, event: Any = None) -> None:
         """The user has taken up one of napari's own tools."""
+        if self.layer is not None:
+            self._heed_picker(self.layer, str(self.layer.mode) == "pick")
         if self.layer is not None and str(self.layer.mode) != "pan_zoom" and self._dock.active is not None:
             self._dock.leave_tool()
             self._dock.say(f"napari’s own tool: {self.layer.mode}.")
+
+    def _on_selected(self, event: Any = None) -> None:
+        """Napari tells of it also when only the colours are other ones."""
+        if self.layer is not None and self.layer.selected_label != self._selected:
+            self._selected = int(self.layer.selected_label)
+            self.note_choice(self.layer)
+
+    def _heed_picker(self, layer: Labels, on: bool) -> None:
+        """Note clicks of napari's own picker: of the label that is selected already it tells nothing."""
+        with suppress(ValueError):
+            layer.mouse_drag_callbacks.remove(self._on_pick)
+        if on:
+            layer.mouse_drag_callbacks.append(self._on_pick)
+
+    def _on_pick(self, layer: Labels, event: Any) -> None:
+        self.note_choice(layer)
 
     def _on_features(self, event: Any = None) -> None:
         self._dock.objects.show_names()
 
     def _on_dims(self, event: Any = None) -> None:
+        self._show_planes()
         self._dock.on_labels_changed(foreign=True)
 
 

@@ -18,6 +18,7 @@ from napari_what_where.widgets.refine.mouse import Mouse
 from napari_what_where.widgets.refine.numbers import Highest
 from napari_what_where.widgets.refine.objects import Objects
 from napari_what_where.widgets.refine.panel import Panel
+from napari_what_where.widgets.refine.planes import planes_of
 from napari_what_where.widgets.refine.saving import Saving
 from napari_what_where.widgets.refine.scribble import Scribble
 from napari_what_where.widgets.refine.shortcuts import LEAVE, Keys
@@ -106,7 +107,12 @@ class RefineDock(QWidget):
         self.viewer.layers.selection.active = layer
         self.active, tool = name, self.tools[name]
         self.say(tool.hint)  # before what the tool may have to say
-        if not tool.enter():
+        try:
+            entered = tool.enter()
+        except Exception:
+            self.leave_tool()  # nothing half begun stays
+            raise
+        if not entered:
             self.leave_tool()
             return
         if name != "scribble":
@@ -176,6 +182,10 @@ class RefineDock(QWidget):
             self.fail(problem)
             return None
 
+    def planes(self, plane: Plane) -> list[Plane]:
+        """The plane, or every one of its layer where the user chose that."""
+        return planes_of(plane, every=bool(self.panel.planes.currentData()) and plane.of_several)
+
     def on_labels_changed(self, *, foreign: bool) -> None:
         """The labels on screen have changed; ``foreign``: what they are, and not by us."""
         self.objects.refresh_soon()
@@ -188,6 +198,7 @@ class RefineDock(QWidget):
         """Make a label the selected one of the layer and of the table."""
         if label <= most_of(layer):
             layer.selected_label = label
+            self.choices.note_choice(layer)
         self.objects.select(label)
 
     def has_label(self, plane: Plane, label: int) -> bool:

@@ -28,7 +28,8 @@ def add_helper(viewer: Any, plane: Plane, kind: str, data: np.ndarray, **attribu
         **attributes,
     )
     if not attributes.get("colormap"):
-        helper.colormap = layer.colormap.model_copy() if hasattr(layer.colormap, "model_copy") else layer.colormap
+        colormap, own = layer.colormap, {"selection": int(helper.selected_label)}  # which the type has room for
+        helper.colormap = colormap.model_copy(update=own) if hasattr(colormap, "model_copy") else colormap
     viewer.layers.selection = set(before[0])
     viewer.layers.selection.active = before[1]
     return helper

@@ -58,15 +58,16 @@ class Objects(QObject):
             self._task.cancel()
 
     def selected(self) -> list[int]:
-        """The labels of the rows that are selected; else that of the layer, if it is in the plane."""
+        """The labels of the rows that are selected; else that of the layer, if it was chosen and is in the plane."""
         rows = sorted({index.row() for index in self.view.selectionModel().selectedRows()})
         if rows:
             return [self.model.label_at(row) for row in rows]
         layer = self._dock.layer
         with suppress(ValueError):
-            if layer is not None and layer.selected_label > 0:
+            label = None if layer is None else self._dock.choices.chosen_label(layer)
+            if layer is not None and label is not None:
                 plane = plane_on_screen(self._dock.viewer, layer, to_look=True)
-                return [int(layer.selected_label)] if (plane.read() == layer.selected_label).any() else []
+                return [label] if self._dock.has_label(plane, label) else []
         return []
 
     def select(self, label: int) -> None:

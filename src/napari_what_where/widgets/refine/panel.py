@@ -36,7 +36,7 @@ from napari_what_where.widgets.refine.table_model import KIND, LABEL, LOCK, NAME
 
 TOOLS = {
     "scribble": ("Scribble", "Draw a few strokes in any number of colours; the image carries them to the rest"),
-    "merge": ("Merge", "Click an object, then all that belong to it"),
+    "merge": ("Merge", "Click an object, then all that belong to it; of a stack, on the planes chosen below"),
     "split": ("Split", "Click an object to cut it in two where the image parts; again goes deeper"),
     "grow": ("Grow", "Turn the wheel over an object to grow or shrink it by what the image holds together"),
     "similar": ("Similar", "Click one object to find all that are of its kind"),
@@ -53,11 +53,11 @@ TIDY = {
     "small": ("Remove small", "Remove parts of fewer pixels than this"),
 }
 OBJECTS = {
-    "delete": ("Delete", "Make the selected objects background"),
-    "join": ("Merge", "Join the selected objects"),
+    "delete": ("Delete", "Make the selected objects background; of a stack, on the planes chosen above"),
+    "join": ("Merge", "Join the selected objects; of a stack, on the planes chosen above"),
     "rename": ("Name", "Name the selected object"),
     "lock": ("Lock", "Lock the selected objects against all tools here, or free them again"),
-    "lock_others": ("Lock others", "Lock all but the selected objects"),
+    "lock_others": ("Lock others", "Lock all but the selected objects; of a stack, all of the planes chosen above"),
 }
 WIDTHS = {LOCK: 24, LABEL: 66, SCORE: 46, SIZE: 70, POSITION: 74, KIND: 40}
 
@@ -161,7 +161,10 @@ class Panel:
         self.scope = _combo("What the tools below, and only they, work on")
         self.scope.addItem("all objects", False)
         self.scope.addItem("selected objects", True)
-        self.planes = _combo("Of a stack: the plane on screen, or every one, in one step of undo")
+        self.planes = _combo(
+            "Of a stack: the plane on screen, or every one, in one step of undo; for the tools below, and to merge, "
+            "delete and lock others"
+        )
         self.planes.addItem("this plane", False)
         self.planes.addItem("all planes", True)
         self.small = QSpinBox()

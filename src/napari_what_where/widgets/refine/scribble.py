@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from napari_what_where.widgets.refine.dock import RefineDock
     from napari_what_where.widgets.refine.guides import Known
 
+MOST_DRAWN = 2**31 - 1
+"""The largest number that strokes can have: they are kept as int32."""
 BRUSH = 12
 """Pixels of the screen that the brush measures to begin with."""
 
@@ -52,14 +54,22 @@ class Scribble(Tool):
         if plane is None:
             return False
         layer = plane.layer
+        highest = self._highest(layer)
+        if highest + 2 > MOST_DRAWN:  # one for background, one for a new object
+            dock.say(
+                f"{layer.name!r} has numbers up to {highest:,}, and strokes end at {MOST_DRAWN:,}. Press Relabel "
+                "first, under Tidy up: of all objects, and of all planes where there are several.",
+                problem=True,
+            )
+            return False
         self.plane, self._drawn, self._result, self._accepting = plane, None, None, False
-        self.background = dock.highest.of(layer) + 1  # in the strokes, which hold what the labels may not
+        self.background = highest + 1  # in the strokes, which hold what the labels may not
         self.preview.prepare(plane)
         self.strokes = strokes = add_helper(dock.viewer, plane, "scribbles", np.zeros(plane.shape, np.int32), opacity=1)
         strokes.features = {"index": [self.background], "name": ["background"]}
-        strokes.selected_label = max(1, int(layer.selected_label))
-        if int(layer.selected_label) in dock.locks.of(layer) or layer.selected_label == 0:
-            strokes.selected_label = self._new_number()
+        chosen = int(layer.selected_label)
+        usable = 0 < chosen <= MOST_DRAWN and chosen not in dock.locks.of(layer)
+        strokes.selected_label = chosen if usable else self._new_number()
         strokes.brush_size = max(1, round(BRUSH / camera_of(dock.viewer).zoom / min(plane.pixel_size())))
         strokes.n_edit_dimensions = 2
         dock.viewer.layers.selection.active = strokes
@@ -70,6 +80,12 @@ class Scribble(Tool):
             plane, lambda known: self._with_propagator(known, lambda: None)
         )  # there for the first stroke
         return True
+
+    def _highest(self, layer: Labels) -> int:
+        """The largest label there is, not that there was, where it matters."""
+        if self.dock.highest.of(layer) + 2 > MOST_DRAWN:
+            self.dock.highest.forget(layer)
+        return self.dock.highest.of(layer)
 
     def leave(self) -> None:
         strokes, plane, self.strokes = self.strokes, self.plane, None
@@ -87,7 +103,7 @@ class Scribble(Tool):
         plane = self.plane
         if plane is None or self.strokes is None:
             return
-        if self.strokes.data.size != plane.size:  # other data
+        if not plane.lies_in(plane.layer.data.shape) or self.strokes.data.shape != plane.block_shape:  # other data
             self.dock.leave_tool()
             self.dock.say(f"{plane.layer.name!r} has another shape now: the strokes are dropped.", problem=True)
         else:
@@ -135,6 +151,11 @@ class Scribble(Tool):
 
     def _draw_with(self, label: int, said: str) -> None:
         assert self.strokes is not None
+        if label > MOST_DRAWN:
+            self.dock.say(
+                f"No number is free: strokes end at {MOST_DRAWN:,}. Accept or drop, then Relabel.", problem=True
+            )
+            return
         self.strokes.selected_label = label
         self.strokes.mode = "paint"
         self.dock.say(said)
@@ -199,10 +220,10 @@ class Scribble(Tool):
         if self.plane is None or self._drawn is not drawn:
             return  # a later stroke is on its way
         self._result, self._before = found, before
+        self.preview.show(self.plane, found)
         if self._accepting:
             self.accept()
             return
-        self.preview.show(self.plane, found)
         count = len(np.unique(drawn[drawn > 0]))
         noun = "number" if count == 1 else "numbers"
         self.dock.say(f"Strokes in {count} {noun}, carried to the rest. Accept, drop, or draw on.")
@@ -231,14 +252,21 @@ class Scribble(Tool):
                 problem=True,
             )
             return
-        dock.leave_tool()
+        self._accepting, drawn, strokes = False, self._drawn, self.strokes
         said = f"The strokes are in {plane.layer.name!r}."
 
         def work(labels: np.ndarray) -> Edit:
             # What an edit that was still on its way has changed stays.
             return edit_between(labels, np.where(labels == before, result, labels), said, locked=locked)
 
-        dock.steps.edit(plane, work)
+        def then() -> None:
+            # Not before: if it can not be done, the strokes are there to try again with.
+            if self.strokes is strokes and self._drawn is drawn:
+                dock.leave_tool()
+            elif self.strokes is strokes:  # something was drawn meanwhile
+                self._carry_anew()
+
+        dock.steps.edit(plane, work, by_tool=True, then=then)
 
     def drop(self) -> None:
         self.dock.leave_tool()

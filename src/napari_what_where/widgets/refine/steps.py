@@ -10,6 +10,7 @@ import numpy as np
 from napari_what_where.progress import Report
 from napari_what_where.widgets.refine.editing import Change, prepare, write
 from napari_what_where.widgets.refine.guides import Known
+from napari_what_where.widgets.refine.planes import Found, said_where
 from napari_what_where.widgets.refine.target import Plane
 
 if TYPE_CHECKING:
@@ -98,8 +99,18 @@ class Steps:
         else:
             finish(work(lambda progress: None))
 
-    def edit(self, plane: Plane, work: Callable[[np.ndarray], Edit], *, by_tool: bool = False) -> None:
-        """Make an edit of a plane one step of undo; ``by_tool``: the tool that is on goes on with it."""
+    def edit(
+        self,
+        plane: Plane,
+        work: Callable[[np.ndarray], Edit],
+        *,
+        by_tool: bool = False,
+        then: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Make an edit of a plane one step of undo; ``by_tool``: the tool that is on goes on with it.
+
+        ``then`` is called once that is done, and not if it can not be.
+        """
 
         def both(labels: np.ndarray) -> tuple[Edit, Change | None]:
             edit = work(labels)
@@ -107,22 +118,38 @@ class Steps:
 
         def finish(found: tuple[Edit, Change | None]) -> None:
             edit, change = found
-            self.commit(plane.layer, [] if change is None else [change], edit.said, by_tool=by_tool)
-            if edit.focus:
+            said = edit.said if change is None else said_where(edit.said, [plane])
+            done = self.commit(plane.layer, [] if change is None else [change], said, by_tool=by_tool)
+            if done and edit.focus:
                 self._dock.choose(plane.layer, edit.focus)
+            if done:
+                then()
 
         self.compute(plane, both, finish)
 
+    def edit_planes(self, planes: Sequence[Plane], work: Callable[[Report], Found], *, by_tool: bool = False) -> None:
+        """As :meth:`edit`, of several planes together one step of undo."""
+
+        def finish(found: Found) -> None:
+            layer = planes[0].layer
+            if self.commit(layer, found.changes, found.said, by_tool=by_tool) and found.focus:
+                self._dock.choose(layer, found.focus)
+
+        self._dock.work.add(lambda: self.perform(work, finish, pixels=sum(plane.size for plane in planes)))
+
     def commit(
         self, layer: Labels, changes: Sequence[Change], said: str, *, by_tool: bool = False, features: Any = None
-    ) -> None:
-        """Write changes into the layer, with other ``features`` if they change, too, and say so."""
+    ) -> bool:
+        """Write changes into the layer, with other ``features`` if they change, too, and say so; whether it was done.
+
+        Nothing is done, and the reason said, where the labels are gone or have changed.
+        """
         if layer not in self._dock.viewer.layers:
             self._dock.say("The labels are gone; nothing was changed.", problem=True)
-            return
+            return False
         if not all(change.still_holds() for change in changes):
             self._dock.say("The labels have changed meanwhile; nothing was done. Try again.", problem=True)
-            return
+            return False
         if changes:
             self._dock.saving.watch(layer)
             self.writing = True
@@ -135,3 +162,4 @@ class Steps:
             self._dock.objects.refresh_soon()
         kept = not changes or len(layer._undo_history) > 0
         self._dock.say(said if kept else f"{said} It is too large to be undone.")
+        return True

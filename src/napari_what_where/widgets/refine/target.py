@@ -37,6 +37,17 @@ class Plane:
         return rows, columns
 
     @property
+    def of_several(self) -> bool:
+        """Whether its layer has others."""
+        return any(size > 1 for axis, size in enumerate(self.layer.data.shape) if axis not in self.axes)
+
+    @property
+    def block_shape(self) -> tuple[int, ...]:
+        """The shape of :meth:`block`."""
+        sizes = self.layer.data.shape
+        return tuple(int(sizes[axis]) if axis in self.axes else 1 for axis in range(len(self.index)))
+
+    @property
     def key(self) -> tuple[Any, ...]:
         """What tells it from other planes of the same layer."""
         return tuple(None if isinstance(step, slice) else step for step in self.index)
@@ -131,7 +142,7 @@ def check_writable(layer: Labels) -> None:
 
 
 def _writable(data: Any) -> bool:
-    """Whether an array takes new values: numpy's, tensorstore's and zarr's, and HDF5's, each say so in their own way."""
+    """Whether an array takes new values: numpy's, tensorstore's, zarr's and HDF5's say so, each in its own way."""
     if not hasattr(data, "__setitem__") or type(data).__module__.partition(".")[0] == "dask":
         return False
     if isinstance(data, np.ndarray):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_what_where.widgets.refine.helpers import Preview
+from napari_what_where.widgets.refine.planes import join
 from napari_what_where.widgets.refine.target import Plane
 
 if TYPE_CHECKING:
@@ -76,14 +80,12 @@ class Merge(Tool):
         self.chosen = None
 
     def click(self, plane: Plane, at: At) -> None:
-        from napari_what_where.refinement.regions import merge
-
         dock, label = self.dock, int(plane.read()[at])
         if label == 0:
             dock.say("That is background; click an object.")
             return
-        chosen = self.chosen
-        if chosen is None or not dock.has_label(plane, chosen):
+        chosen, planes = self.chosen, dock.planes(plane)
+        if chosen is None or not (len(planes) > 1 or dock.has_label(plane, chosen)):
             self.chosen = label
             dock.choose(plane.layer, label)
             dock.say(f"Object {label} is chosen: click what belongs to it.")
@@ -91,10 +93,8 @@ class Merge(Tool):
             self.chosen = None
             dock.say(f"Done with object {label}. Click another to begin with.")
         else:
-            locked = dock.locks.of(plane.layer)
-            dock.steps.edit(
-                plane, lambda labels: merge(labels, [chosen, label], into=chosen, locked=locked), by_tool=True
-            )
+            locked, both = dock.locks.of(plane.layer), [chosen, label]
+            dock.steps.edit_planes(planes, lambda report: join(planes, both, chosen, locked, report), by_tool=True)
 
 
 class Split(Tool):
@@ -129,10 +129,9 @@ class Grow(Tool):
         super().__init__(dock)
         self._session: tuple[Any, Growth] | None = None
         self._last: tuple[Plane, At] | None = None
-        self._due = 0
-        self._turning: object | None = None
-        """Stands for the work that waits, and will do all notches that are due."""
-        dock.work.cancelled.connect(self._give_up)
+        self._turns: list[_Turn] = []
+        """Those that wait, in order; only ever touched in the GUI thread."""
+        dock.work.cancelled.connect(self._turns.clear)
 
     def enter(self) -> bool:
         self.forget()
@@ -143,7 +142,7 @@ class Grow(Tool):
 
     def forget(self) -> None:
         self._session, self._last = None, None
-        self._give_up()
+        self._turns.clear()
 
     def click(self, plane: Plane, at: At) -> None:
         label = int(plane.read()[at])
@@ -170,55 +169,77 @@ class Grow(Tool):
             self._step(*self._last, notches)
 
     def _step(self, plane: Plane, at: At, notches: int) -> None:
-        """Notches that come while others are worked on are done together."""
-        self._due += notches
-        if self._turning is None:
-            self._turning = turning = object()
-            self.dock.steps.with_known(
-                plane, lambda known: self._work(plane, at, known, turning), otherwise=self._give_up
-            )
-
-    def _give_up(self) -> None:
-        self._due, self._turning = 0, None
-
-    def _work(self, plane: Plane, at: At, known: Known, turning: object) -> None:
-        dock = self.dock
-        if self._turning is not turning:  # given up meanwhile
+        """Notches for one object that come while others are worked on are done together."""
+        label = int(plane.read()[at])
+        target = (plane.layer, plane.key, label or at)
+        if self._turns and self._turns[-1].target == target:
+            self._turns[-1].notches += notches
             return
+        turn = _Turn(target, notches)
+        self._turns.append(turn)
+        self.dock.steps.with_known(
+            plane, lambda known: self._work(plane, at, known, turn), otherwise=lambda: self._give_up(turn)
+        )
+
+    def _give_up(self, turn: _Turn) -> None:
+        with suppress(ValueError):
+            self._turns.remove(turn)
+
+    def _work(self, plane: Plane, at: At, known: Known, turn: _Turn) -> None:
+        dock = self.dock
+        if turn not in self._turns:  # forgotten meanwhile
+            return
+        self._turns.remove(turn)
+        notches = turn.notches
+        if notches == 0:
+            dock.say("Nothing has grown or shrunk.")
+            return
+        overrun = True if dock.panel.overrun.isChecked() else None
+        locked, free = dock.locks.of(plane.layer), dock.free_label(plane.layer)
+
+        def begin(labels: np.ndarray) -> Growth:
+            from napari_what_where.refinement.regions import Growth
+
+            return Growth(labels, at, known.guide, locked=locked, overrun=overrun, free=free)
+
+        same = plane.layer, plane.key, id(known), overrun, locked
 
         def work(labels: np.ndarray) -> Edit:
-            from napari_what_where.refinement.edit import edit_between, no_edit
-
-            notches = 0
-            if self._turning is turning:
-                notches = self._due
-                self._give_up()
-            if notches == 0:
-                return no_edit("Nothing has grown or shrunk.")
-            growth = self._growth(plane, at, labels, known)
-            edit = growth.step(labels, notches)
-            if abs(notches) < 2:
-                return edit
-            after = edit.applied(labels)
-            for _ in range(abs(notches) - 1):
-                edit = growth.step(after, notches)
-                after = edit.applied(after)
-            return edit_between(labels, after, edit.said, edit.focus, dock.locks.of(plane.layer))
+            growth = self._growth(same, at, labels, begin)
+            return _steps(growth, labels, notches, locked)
 
         dock.steps.edit(plane, work, by_tool=True)
 
-    def _growth(self, plane: Plane, at: At, labels: np.ndarray, known: Known) -> Growth:
+    def _growth(self, same: Any, at: At, labels: np.ndarray, begin: Callable[[np.ndarray], Growth]) -> Growth:
         """The session that goes on as long as the mouse stays over its object."""
-        from napari_what_where.refinement.regions import Growth
-
-        overrun = True if self.dock.panel.overrun.isChecked() else None
-        locked = self.dock.locks.of(plane.layer)
-        same = plane.layer, plane.key, id(known), overrun, locked
-        if self._session is not None and self._session[0] == same and self._session[1].label == int(labels[at]):
-            return self._session[1]
-        growth = Growth(labels, at, known.guide, locked=locked, overrun=overrun, free=self.dock.free_label(plane.layer))
+        session = self._session
+        if session is not None and session[0] == same and session[1].label == int(labels[at]):
+            return session[1]
+        growth = begin(labels)
         self._session = same, growth
         return growth
+
+
+@dataclass(eq=False)
+class _Turn:
+    """Notches of the wheel that wait to be done: for one object of one plane, or for one pixel of its background."""
+
+    target: tuple[Any, ...]
+    notches: int
+
+
+def _steps(growth: Growth, labels: np.ndarray, notches: int, locked: Collection[int]) -> Edit:
+    """So many steps as one edit."""
+    from napari_what_where.refinement.edit import edit_between
+
+    edit = growth.step(labels, notches)
+    if abs(notches) < 2:
+        return edit
+    after = edit.applied(labels)
+    for _ in range(abs(notches) - 1):
+        edit = growth.step(after, notches)
+        after = edit.applied(after)
+    return edit_between(labels, after, edit.said, edit.focus, locked)
 
 
 class Similar(Tool):
@@ -296,9 +317,13 @@ class Similar(Tool):
         if likeness is None or plane is None:
             return
         as_one, free = self.dock.panel.as_one.isChecked(), self.dock.free_label(plane.layer)
-        self.drop()
+
+        def then() -> None:
+            if self.likeness is likeness:
+                self.drop()
+
         self.dock.steps.edit(
-            plane, lambda labels: likeness.edit(labels, threshold, as_one=as_one, free=free), by_tool=True
+            plane, lambda labels: likeness.edit(labels, threshold, as_one=as_one, free=free), by_tool=True, then=then
         )
 
     def drop(self) -> None:
