@@ -79,6 +79,10 @@ def test_a_key_that_the_user_has_bound_stays_theirs(make_napari_viewer, qtbot, w
     driver.key("K")
     assert pressed == ["K"]
     assert driver.dock.active is None
+    assert driver.panel.buttons["split"].toolTip().endswith("[K is bound to something else]")
+    assert driver.panel.buttons["merge"].toolTip().endswith("[J]")
+    assert "Split: " not in driver.panel.shortcuts.text()
+    assert "Merge: " in driver.panel.shortcuts.text()
     viewer.window.remove_dock_widget(driver.dock)
     driver.dock = None
     gc.collect()

@@ -66,6 +66,7 @@ class RefineDock(QWidget):
         self.objects = Objects(self)
         self.choices = Choices(self)
         self.keys = Keys(self.viewer, self.actions.act)
+        self.panel.show_taken(self.keys.taken)
         self._connect()
         self.closing = Closing(self)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -31,7 +32,7 @@ from superqt import QCollapsible
 from napari_what_where.progress import Progress
 from napari_what_where.widgets.controls import row_of
 from napari_what_where.widgets.panel import progress_text
-from napari_what_where.widgets.refine.shortcuts import LEAVE, SHORTCUTS, key_of, tip
+from napari_what_where.widgets.refine.shortcuts import LEAVE, SHORTCUTS, TAKEN, key_of, tip, without_key
 from napari_what_where.widgets.refine.table_model import KIND, LABEL, LOCK, NAME, POSITION, SCORE, SIZE, ObjectsModel
 
 TOOLS = {
@@ -84,7 +85,7 @@ class Panel:
         layout.addWidget(_heading("Objects"))
         layout.addWidget(self._make_table(), 1)
         layout.addLayout(_grid([self._button(name, *OBJECTS[name]) for name in OBJECTS], 5))
-        layout.addWidget(_shortcut_list())
+        layout.addWidget(self._make_shortcuts())
         self.show_tool(None)
         self.set_busy(False)
         self.set_deciding(False)
@@ -217,7 +218,21 @@ class Panel:
         box.addWidget(self._busy)
         return box
 
+    def _make_shortcuts(self) -> QCollapsible:
+        self.shortcuts = QLabel(_shortcut_table())
+        self.shortcuts.setStyleSheet("font-size: 10px;")
+        fold = QCollapsible("Shortcuts")
+        fold.addWidget(self.shortcuts)
+        return fold
+
     # What is shown
+
+    def show_taken(self, names: Collection[str]) -> None:
+        """Say of these actions that their keys do something else."""
+        self.shortcuts.setText(_shortcut_table(names))
+        for name in names:
+            for widget in filter(None, (self.buttons.get(name), self.threshold)):
+                widget.setToolTip(without_key(name, widget.toolTip()))
 
     def show_tool(self, name: str | None) -> None:
         """Show which tool is on, and what it offers."""
@@ -261,14 +276,12 @@ class Panel:
             self.message.setStyleSheet(style)
 
 
-def _shortcut_list() -> QCollapsible:
-    fold = QCollapsible("Shortcuts")
-    pairs = [(key_of(each.name), each.text) for each in SHORTCUTS] + [(LEAVE, "Leave the tool")]
+def _shortcut_table(taken: Collection[str] = ()) -> str:
+    """All keys and what they do, as rich text; ``taken``: actions whose keys do something else."""
+    pairs = [(key_of(each.name), f"({TAKEN})" if each.name in taken else each.text) for each in SHORTCUTS]
+    pairs.append((LEAVE, "Leave the tool"))
     rows = "".join(f"<tr><td><b>{key}</b>&nbsp;&nbsp;</td><td>{does}</td></tr>" for key, does in pairs)
-    text = QLabel(f"<table>{rows}</table>")
-    text.setStyleSheet("font-size: 10px;")
-    fold.addWidget(text)
-    return fold
+    return f"<table>{rows}</table>"
 
 
 def _heading(text: str, *widgets: QWidget) -> QWidget:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 
@@ -41,6 +40,7 @@ SHORTCUTS = (
     Shortcut("Shift-Z", "undo", "Undo, whichever layer is active (Ctrl+Z on the labels)"),
     Shortcut("Shift-Y", "redo", "Redo, whichever layer is active (Ctrl+Shift+Z on the labels)"),
 )
+TAKEN = "is bound to something else"
 LEAVE = "Escape"
 """Leaves a tool. Only while a tool is on is it bound, to the layers that are refined: there, napari gives up a polygon
 that is being drawn with it, and none is, as the tools and napari's own modes exclude each other."""
@@ -56,6 +56,11 @@ def tip(name: str, text: str) -> str:
     return f"{text}  [{key_of(name)}]"
 
 
+def without_key(name: str, tooltip: str) -> str:
+    """A tooltip of :func:`tip`, once it is known that the key of the action does something else."""
+    return tooltip.replace(f"[{key_of(name)}]", f"[{key_of(name)} {TAKEN}]")
+
+
 def _acting(act: Callable[[str], None], name: str) -> Callable[[Any], None]:
     return lambda _: act(name)
 
@@ -65,14 +70,17 @@ class Keys:
 
     def __init__(self, viewer: Any, act: Callable[[str], None]) -> None:
         self._bound: list[tuple[Any, str, Callable[[Any], None]]] = []
-        for shortcut in SHORTCUTS:
-            self.bind(viewer, shortcut.key, _acting(act, shortcut.name))
+        self.taken = [each.name for each in SHORTCUTS if not self.bind(viewer, each.key, _acting(act, each.name))]
+        """Names of the actions whose keys are somebody else's."""
 
-    def bind(self, provider: Any, key: str, function: Callable[[Any], None]) -> None:
-        """Bind a key of a viewer or layer; one that somebody else has bound there stays theirs."""
-        with suppress(ValueError):
+    def bind(self, provider: Any, key: str, function: Callable[[Any], None]) -> bool:
+        """Bind a key of a viewer or layer; False for one that somebody else has bound there, which stays theirs."""
+        try:
             provider.bind_key(key, function)
-            self._bound.append((provider, key, function))
+        except ValueError:
+            return False
+        self._bound.append((provider, key, function))
+        return True
 
     def release(self, key: str | None = None) -> None:
         """Release all keys, or one of them."""
