@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 import zipfile
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -111,8 +112,16 @@ def _earlier_embeddings(passes: Passes, options: dict[str, Any], place: Kept) ->
     passes.sign_all()
     if _signatures(passes) != record["images"]:
         return None
-    passes.failures.update({int(number): text for number, text in record["failures"].items()})
+    failures = {int(number): text for number, text in record["failures"].items()}
+    if not _all_there(place.embedding(number) for number in range(len(passes.images)) if number not in failures):
+        return None
+    passes.failures.update(failures)
     return found
+
+
+def _all_there(paths: Iterable[Path]) -> bool:
+    """Whether nobody has removed any of the files that others vouch for."""
+    return all(path.is_file() for path in paths)
 
 
 def _signatures(passes: Passes) -> list[str]:
@@ -130,6 +139,8 @@ def _earlier_labels(passes: Passes, options: dict[str, Any], place: Kept) -> Col
         if record["options"] != options:
             return None
     except (OSError, ValueError, KeyError, TypeError):  # nothing there, or nothing of ours
+        return None
+    if not _all_there(path(number) for number in passes.good for path in (place.labels, place.regions)):
         return None
     saved = _saved(passes, place)
     return None if saved is None else replace(saved, provenance=record)
@@ -176,7 +187,7 @@ def _label(passes: Passes, analysis: CollectionAnalysis, place: Kept) -> None:
     reading, good = passes.strict, passes.good
     for done, number in enumerate(good):
         passes.report(progress := Progress("labels", done, len(good)))
-        if place.labels(number).exists():
+        if _all_there([place.labels(number), place.regions(number)]):
             continue
         with checkpoints(passes.report, progress):
             embedding = analysis.embeddings[number]
