@@ -102,6 +102,16 @@ def test_photographs_in_floats_are_shown_as_they_are(driver, tmp_path):
     np.testing.assert_array_equal(np.asarray(picture.data[2]), halves(2, colour=True))
 
 
+def test_files_of_two_depths_are_told(driver, tmp_path):
+    for number in range(4):
+        pixels = halves(number)
+        tifffile.imwrite(tmp_path / f"{number}.tif", pixels if number < 2 else pixels.astype(np.uint16) * 256)
+    driver.choose_folder(tmp_path)
+    driver.run()
+    assert "16 bits" in driver.message.split("2 kinds")[0]
+    assert "2 kinds in 4 images" in driver.message
+
+
 def test_a_cancelled_run_goes_on_where_it_was(driver, photographs, monkeypatch):
     from napari_what_where.activations.filters import FiltersBackbone
 

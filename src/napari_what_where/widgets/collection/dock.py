@@ -106,7 +106,7 @@ class CollectionDock(TaskDock):
                 record = Kept.of(place, settings).record
                 before = _stamp(record)
                 analysis = analyze_collection(
-                    pool.images, backbone=model, folder=place, skip_bad=True, report=report, **options
+                    pool.images, backbone=model, folder=place, skip_bad=True, warn=False, report=report, **options
                 )
                 places.hold(analysis)
             return prepare(pool, analysis, report), before is not None and before == _stamp(record)
@@ -117,7 +117,7 @@ class CollectionDock(TaskDock):
             self.applying.take(found.analysis, found.pool.name)
             if found.pool.working is not None:
                 said += f" {'Found again' if earlier else 'Kept'} in {found.analysis.folder}."
-            self.say(said)
+            self.say(" ".join([*found.analysis.provenance.get("remarks", ()), said]))
             self.panel.only.setChecked(False)
             self._show_kinds()
 
