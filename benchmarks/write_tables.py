@@ -250,7 +250,8 @@ gradient for most of its batches. Beside the test suite streaming took 247 secon
 
 {collection_environment}
 
-`python benchmarks/collection.py growth`: memory of a process of its own, and time, by number of images of 128².
+`python benchmarks/collection.py growth`: memory of a process of its own, and time, by number of images of 128². Other
+work ran on the machine; the built-in model had one thread for 1,000 images and two, whose waiting counts, for fewer.
 
 {collection_growth}
 
