@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from napari_what_where.widgets.refine.editing import rename
+from napari_what_where.widgets.refine.grow import Grow
 from napari_what_where.widgets.refine.panel import TIDY, TOOLS
 from napari_what_where.widgets.refine.planes import delete, join, others, where
 from napari_what_where.widgets.refine.scribble import Scribble
-from napari_what_where.widgets.refine.tools import Grow, Similar, Tool
+from napari_what_where.widgets.refine.tools import Similar, Tool
 
 if TYPE_CHECKING:
     from napari_what_where.widgets.refine.dock import RefineDock

@@ -12,6 +12,7 @@ from napari_what_where.failures import explain
 from napari_what_where.widgets.refine.actions import NO_LABELS, Actions
 from napari_what_where.widgets.refine.choices import Choices
 from napari_what_where.widgets.refine.closing import Closing
+from napari_what_where.widgets.refine.grow import Grow
 from napari_what_where.widgets.refine.guides import Guides
 from napari_what_where.widgets.refine.locks import Locks
 from napari_what_where.widgets.refine.mouse import Mouse
@@ -25,7 +26,7 @@ from napari_what_where.widgets.refine.shortcuts import LEAVE, Keys
 from napari_what_where.widgets.refine.steps import Steps
 from napari_what_where.widgets.refine.target import Plane, dtype_of, most_of, plane_on_screen
 from napari_what_where.widgets.refine.tidying import Tidier
-from napari_what_where.widgets.refine.tools import Grow, Merge, Similar, Split, Tool
+from napari_what_where.widgets.refine.tools import Merge, Similar, Split, Tool
 from napari_what_where.widgets.refine.work import Work
 
 if TYPE_CHECKING:

@@ -60,7 +60,7 @@ OBJECTS = {
     "lock": ("Lock", "Lock the selected objects against all tools here, or free them again"),
     "lock_others": ("Lock others", "Lock all but the selected objects; of a stack, all of the planes chosen above"),
 }
-WIDTHS = {LOCK: 24, LABEL: 66, SCORE: 46, SIZE: 70, POSITION: 74, KIND: 40}
+WIDTHS = {LOCK: 24, LABEL: 66, SCORE: 46, SIZE: 78, POSITION: 74, KIND: 40}
 
 
 class Panel:

@@ -135,7 +135,7 @@ class ObjectsModel(QAbstractTableModel):
         if column == SCORE:
             return f"{columns['score'][row]:.2f}" if "score" in columns else "–"
         if column == SIZE:
-            return f"{columns['area'][row]:.6g}"
+            return _told_size(float(columns["area"][row]))
         if column == POSITION:
             return f"{columns['centroid_row'][row]:.0f}, {columns['centroid_column'][row]:.0f}"
         if column == LABEL:
@@ -191,3 +191,8 @@ def _padlock() -> QPixmap:
 
 
 SHORT = {"micrometer": "µm", "nanometer": "nm", "millimeter": "mm"}
+
+
+def _told_size(size: float) -> str:
+    """Pixels, and large areas, in full; small areas to five digits."""
+    return f"{size:,.0f}" if size >= 10_000 or size == round(size) else f"{size:.5g}"
