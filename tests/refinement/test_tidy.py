@@ -154,7 +154,17 @@ def test_numbers_of_any_size():
     assert not fill_holes(labels)
 
 
-def test_negative_labels_are_no_objects():
+@pytest.mark.parametrize("tidy", [fill_holes, keep_largest, separate, relabel, lambda labels: remove_small(labels, 9)])
+def test_negative_labels_stay(tidy):
+    labels = np.zeros((7, 9), np.int16)
+    labels[1:6, 1:6] = -1
+    labels[3, 3], labels[3, 8] = 0, -1  # a hole, and a part
+    assert not tidy(labels)
+    labels[5:, 7:] = 7
+    np.testing.assert_array_equal(tidy(labels).applied(labels) == -1, labels == -1)
+
+
+def test_negative_labels_get_no_number():
     labels = np.array([[-1, -1, 7], [0, 9, 7]], np.int16)
     for selected in (None, [-1, 7, 9]):
         edit = relabel(labels, selected)

@@ -1,7 +1,7 @@
 """Labels tidied up: holes, specks, parts, numbers; of the labels that are ``selected``, by default of all.
 
 All take a (rows, columns) int plane, 0 for background, and give back an edit; ``locked`` labels, among which may be 0,
-neither change nor grow. Parts are 4-connected.
+neither change nor grow. Negative labels are no objects, and stay. Parts are 4-connected.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def fill_holes(
     labels = check_labels(labels)
     # What encloses a 4-connected hole is 8-connected.
     parts = plane_parts(labels, corners=True)
-    chosen = (parts.sizes >= SMALLEST_RING) & (parts.labels != 0) & _is_chosen(parts.labels, selected, locked)
+    chosen = (parts.sizes >= SMALLEST_RING) & _is_chosen(parts.labels, selected, locked)
     boxes = find_objects(parts.numbers) if chosen.any() else []
     filled, holes = labels.copy(), 0
     # The innermost part has the smallest box.
@@ -87,7 +87,7 @@ def remove_small(
     """
     labels = check_labels(labels)
     parts = plane_parts(labels)
-    small = (parts.sizes < pixels) & (parts.labels != 0) & _is_chosen(parts.labels, selected, locked)
+    small = (parts.sizes < pixels) & _is_chosen(parts.labels, selected, locked)
     if not small.any():
         return no_edit(f"No part is smaller than {_several(pixels, 'pixel')}.")
     after = _given_away(parts, small, locked) if fill else np.where(small, 0, parts.labels)
@@ -130,14 +130,14 @@ def relabel(labels: np.ndarray, selected: Collection[int] | None = None, *, lock
     """Number labels in the order in which they appear, row by row, with the lowest numbers that no others have.
 
     Of all labels these are 1, 2, 3 …; those that are not selected and locked ones keep theirs, which are skipped, as
-    are the numbers of locked labels that are not on this plane. Negative labels are no objects, and stay. Cost: 10 ns a
-    pixel, and the sorting of all stretches of equal pixels.
+    are the numbers of locked labels that are not on this plane. Cost: 10 ns a pixel, and the sorting of all stretches
+    of equal pixels.
     """
     labels = check_labels(labels)
     runs = runs_of(labels)
     of_run = labels.reshape(-1)[runs.start]
     names, first, index = np.unique(of_run, return_index=True, return_inverse=True)
-    moving = (names > 0) & _is_chosen(names, selected, locked)
+    moving = _is_chosen(names, selected, locked)
     count = int(np.count_nonzero(moving))
     after = names.astype(np.int64)
     taken = np.concatenate([after[~moving], np.array([*locked], np.int64)])
@@ -153,7 +153,7 @@ def relabel(labels: np.ndarray, selected: Collection[int] | None = None, *, lock
 
 def _is_chosen(names: np.ndarray, selected: Collection[int] | None, locked: Collection[int]) -> np.ndarray:
     chosen = np.ones(len(names), bool) if selected is None else is_among(names, selected)
-    return chosen & ~is_among(names, locked)
+    return chosen & (names > 0) & ~is_among(names, locked)
 
 
 def _are_lesser(parts: PlaneParts) -> np.ndarray:
