@@ -240,6 +240,14 @@ def test_merge_in_a_stack_goes_by_the_choice_of_planes(stacked, every, told, by)
     np.testing.assert_array_equal(stacked.labels, stacked.stack)
 
 
+@pytest.mark.parametrize("name", ["small", "relabel"])
+def test_tidying_a_plane_of_a_stack_says_so(stacked, name):
+    stacked.panel.small.setValue(10_000)
+    stacked.press(name)
+    assert stacked.message.endswith(" on this plane.")
+    np.testing.assert_array_equal(stacked.labels[1:], stacked.stack[1:])
+
+
 def test_merging_goes_on_from_plane_to_plane(stacked):
     stacked.panel.planes.setCurrentIndex(1)
     stacked.press("merge")

@@ -111,7 +111,7 @@ class Session:
 
     def _told(self, found: Found, left: list[str]) -> str:
         count, images = len(found.kinds), len(found.analysis) - len(found.failures)
-        said = f"{count} kind{'s' * (count != 1)} in {images} image{'s' * (images != 1)}"
+        said = f"{count} kind{'s' * (count != 1)} in {images:,} image{'s' * (images != 1)}"
         if found.failures:
             said += f", {len(found.failures)} left out"
         if left:

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_what_where.progress import Progress, Report
 from napari_what_where.widgets.refine.editing import Change, prepare, renumbered
+from napari_what_where.widgets.refine.planes import said_where
 from napari_what_where.widgets.refine.target import Plane, every_plane
 
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ class Tidier:
         after = found.applied(stack.reshape(-1, stack.shape[-1])).reshape(stack.shape)
         edits = [edit_between(before, now, found.said) for before, now in zip(stack, after, strict=True)]
         changes = [prepare(plane, each, before) for plane, each, before in zip(planes, edits, stack, strict=True)]
-        return [change for change in changes if change is not None], found.said
+        made = [change for change in changes if change is not None]
+        return made, said_where(found.said, planes) if made else found.said
 
 
 def _each(planes: Sequence[Plane], edit: Tidy, known: Sequence[Any], report: Report) -> tuple[list[Change], str]:
@@ -118,5 +120,8 @@ def _each(planes: Sequence[Plane], edit: Tidy, known: Sequence[Any], report: Rep
         if change is not None:
             changes.append(change)
     if len(planes) > 1:
-        said = f"Changed {len(changes)} of {len(planes)} planes." if changes else "There was nothing to change."
-    return changes, said
+        return (
+            changes,
+            f"Changed {len(changes)} of {len(planes)} planes." if changes else "There was nothing to change.",
+        )
+    return changes, said_where(said, planes) if changes else said
