@@ -42,7 +42,8 @@ class Propagator:
 
     Notes
     -----
-    Cost: making it, about two seconds for one view. Memory: three planes of the working size and the graph of leaves.
+    Cost: making it, about two seconds for one view. Memory: the graph of leaves, and of the plane that was worked on 21
+    bytes a pixel: leaves, edge strength, and of the last strokes what was there and what was flooded.
     """
 
     def __init__(
