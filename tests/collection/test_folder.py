@@ -502,3 +502,16 @@ def test_killed_anywhere_and_started_again_it_is_as_if_never_stopped(folder):
         assert contents(folder / name) == complete, name
         called = folder / f"{name}.calls"
         assert (len(called.read_text()) if called.exists() else 0) <= (4 if name.startswith("out") else 0), name
+
+
+def test_what_another_command_wrote_in_the_same_folder_stays(folder):
+    from napari_what_where.batch import BatchSettings, run_batch
+
+    out = folder / "out"
+    run_collection(images(folder), out, SETTINGS)
+    run_batch(images(folder), out, BatchSettings(count=4, segments=2))
+    before = {path.name: path.read_bytes() for path in out.glob("image2*")}
+    assert len(before) == 3
+    run_collection(images(folder)[:2], out, replace(SETTINGS, clusters=2))
+    assert {path.name: path.read_bytes() for path in out.glob("image2*")} == before
+    assert "collection" in json.loads((out / "image0.json").read_text())

@@ -47,6 +47,17 @@ def test_what_comes_meanwhile_is_looked_at():
     let_go()
 
 
+def test_what_has_grown_old_is_looked_at_now_and_then():
+    seen = []
+    for _ in range(40):
+        cycle = Cycle()
+        hold_aside()
+        let_go()
+        seen.append(weakref.ref(cycle))
+        del cycle
+    assert sum(each() is not None for each in seen) <= 8
+
+
 def test_what_others_have_frozen_stays_so():
     gc.freeze()
     frozen = gc.get_freeze_count()
@@ -77,7 +88,9 @@ def test_a_task_holds_aside_as_long_as_it_runs(qtbot, problem):
         if problem:
             raise problem
 
-    task = Task(work, on_success=lambda _: None, on_failure=lambda _: None, on_end=lambda: ended.append(True))
+    task = Task(
+        work, on_success=lambda _: None, on_failure=lambda _: None, on_end=lambda: ended.append(True), aside=True
+    )
     task.start()
     qtbot.waitUntil(lambda: bool(ended))
     assert counts[0] > 0
@@ -95,6 +108,7 @@ def test_what_a_task_held_goes_with_it(qtbot):
             on_success=lambda _: None,
             on_failure=lambda _: None,
             on_end=lambda: ended.append(True),
+            aside=True,
         )
         del held
         task.start()

@@ -52,11 +52,20 @@ class EarlierFiles:
 
         Raises ``OSError`` for one that cannot be removed.
         """
-        spared = {name.casefold() for name in kept}
+        spared, taken = {name.casefold() for name in kept}, self._taken_over(names := frozenset(names))
         inputs = {os.path.realpath(path) for path in self.inputs}
         for path in (self.out / name for name in sorted(names) if name.casefold() not in spared):
+            if path.name.startswith(taken):
+                continue
             if os.path.realpath(path) not in inputs and _is_result(path):
                 discard(path)
+
+    def _taken_over(self, names: Collection[str]) -> tuple[str, ...]:
+        """How the names of images begin whose record is not a collection's now: another command wrote there since."""
+        stems = [name.removesuffix("_eigenvectors.tif") for name in names if name.endswith("_eigenvectors.tif")]
+        return tuple(
+            f"{stem}{sign}" for stem in stems if not _is_collections(self.out / f"{stem}.json") for sign in "._"
+        )
 
     def end(self) -> None:
         """The record names them now."""
@@ -94,6 +103,16 @@ def names_in(record: Mapping[str, Any]) -> set[str]:
 
 def _is_name(name: Any) -> bool:
     return isinstance(name, str) and name not in ("", ".", "..") and Path(name).name == name and "\\" not in name
+
+
+def _is_collections(record: Path) -> bool:
+    """Whether the record of an image is of a collection, or there is none."""
+    try:
+        return "collection" in json.loads(record.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def _is_result(path: Path) -> bool:

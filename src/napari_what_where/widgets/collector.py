@@ -10,7 +10,10 @@ import gc
 import threading
 
 _lock = threading.Lock()
+_RUNS = 8
+"""After so many there is a full collection: freezing resets the counts by which Python would come to one by itself."""
 _holders = 0
+_runs = 0
 _ours = False
 """Whether what is frozen is so by us: what someone else has frozen is left alone."""
 
@@ -28,13 +31,19 @@ def hold_aside() -> None:
 
 
 def let_go() -> None:
-    """Undo one :func:`hold_aside`: after the last, what was frozen is old."""
-    global _holders, _ours
+    """Undo one :func:`hold_aside`: after the last, what was frozen is old, and looked at now and then."""
+    global _holders, _ours, _runs
     with _lock:
         _holders -= 1
-        if not _holders and _ours:
-            gc.unfreeze()
-            _ours = False
+        if _holders or not _ours:
+            return
+        gc.unfreeze()
+        _ours, _runs = False, _runs + 1
+        due = _runs >= _RUNS and gc.isenabled()
+        if due:
+            _runs = 0
+    if due:
+        gc.collect()
 
 
 def call_old() -> None:

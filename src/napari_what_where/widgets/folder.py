@@ -151,7 +151,7 @@ class FolderDialog(QDialog):
                 on_result=self._results.append,
             )
 
-        self.task = Task(work, on_success=lambda _: None, on_failure=self._fail, on_end=self._end)
+        self.task = Task(work, on_success=lambda _: None, on_failure=self._fail, on_end=self._end, aside=True)
         self.message.setText("")
         self.task.start()
         self._timer.start()

@@ -28,11 +28,14 @@ class Task:
         on_success: Callable[[Any], None],
         on_failure: Callable[[Exception], None],
         on_end: Callable[[], None],
+        aside: bool = False,
     ) -> None:
+        """``aside``: it may take long, and until it ends the garbage collector looks at nothing that is there now."""
         self.progress = Progress("starting", 0, 0)
         self.cancelled = False
         self.succeeded = False
         """Whether its answer has been taken, for whoever gave it to say."""
+        self._aside = aside
         self._worker: Any = FunctionWorker(self._run, work)
         self._worker.returned.connect(on_success)
         self._worker.errored.connect(on_failure)
@@ -40,8 +43,9 @@ class Task:
         self._worker.finished.connect(self._end)
 
     def start(self) -> None:
-        """Start the worker thread. Until it ends the garbage collector looks at nothing that is there now."""
-        hold_aside()
+        """Start the worker thread."""
+        if self._aside:
+            hold_aside()
         self._worker.start()
 
     @property
@@ -56,7 +60,8 @@ class Task:
             self._worker.quit()
 
     def _end(self) -> None:
-        let_go()
+        if self._aside:
+            let_go()
         # It refers to the task, and to all that the work holds: a circle that the garbage collector would find late.
         self._worker = None
 

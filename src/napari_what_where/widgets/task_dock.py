@@ -85,7 +85,7 @@ class TaskDock(QWidget):
                 self._fail(problem, what, on_failure)
 
         self._on_cancel = on_cancel
-        self.task = task = Task(work, on_success=succeed, on_failure=fail, on_end=self._end)
+        self.task = task = Task(work, on_success=succeed, on_failure=fail, on_end=self._end, aside=True)
         self.task.start()
         self._timer.start()
 

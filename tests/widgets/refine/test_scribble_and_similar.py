@@ -414,3 +414,36 @@ def test_the_preview_of_similar_goes_when_the_labels_change(opened):
     opened.dock.layer.paint((5, 5), 3)
     assert not opened.dock.tool.preview.shown
     assert not opened.dock.tool.deciding
+
+
+def test_dropped_after_it_was_accepted_nothing_changes(opened, wrong, monkeypatch):
+    """In a large plane, whose edit is still on its way."""
+    monkeypatch.setattr("napari_what_where.widgets.refine.steps.AT_ONCE", 0)
+    scribble(opened)
+    opened.dock.actions.act("accept")
+    opened.dock.actions.act("drop")
+    opened.wait()
+    np.testing.assert_array_equal(opened.labels, wrong)
+    assert opened.names() == ["discs", "theirs"]
+
+
+def test_with_all_strokes_undone_there_is_nothing_to_accept(opened, wrong):
+    tool = scribble(opened)
+    for _ in range(3):
+        opened.press("undo")
+    opened.press("accept")
+    assert "Nothing is drawn" in opened.message
+    stroke(opened, 5, (16, 45), (16, 52))
+    assert tool.preview.shown
+    np.testing.assert_array_equal(opened.labels, wrong)
+
+
+def test_strokes_in_many_numbers_do_not_hold_the_window(opened):
+    tool = scribble(opened)
+    for number in range(20, 34):
+        stroke(opened, number, (3 * (number - 19), 40), (3 * (number - 19), 44))
+    with tool.strokes.block_history():
+        tool.strokes.paint((46, 48), 7)
+    assert not opened.dock.work.idle
+    opened.wait()
+    assert (tool.preview.layer.data == 7).any()

@@ -40,7 +40,7 @@ class Actions:
         self._decide(lambda tool: tool.accept())
 
     def _do_drop(self) -> None:
-        self._decide(lambda tool: tool.drop())
+        self._decide(lambda tool: tool.decline())
 
     def _decide(self, what: Callable[[Tool], None]) -> None:
         if self._dock.tool is None or not (self._dock.tool.deciding or self._dock.active == "scribble"):

@@ -24,6 +24,8 @@ MOST_DRAWN = 2**31 - 1
 """The largest number that strokes can have: they are kept as int32."""
 BRUSH = 12
 """Pixels of the screen that the brush measures to begin with."""
+MANY = 12
+"""Numbers drawn beyond which the window does not wait: each costs a solve."""
 
 
 class Scribble(Tool):
@@ -43,6 +45,8 @@ class Scribble(Tool):
         self._before: np.ndarray | None = None
         """The labels that the result was made of."""
         self._accepting = False
+        self._accepted: object | None = None
+        """Of the last time that the strokes were accepted, unless they have been dropped since."""
 
     @property
     def deciding(self) -> bool:  # type: ignore[override]
@@ -198,6 +202,7 @@ class Scribble(Tool):
         if plane is None or drawn is None or self.strokes is None:
             return
         if not drawn.any():
+            self._accepting = False
             self.preview.clear()
             dock.show_decision()
             return
@@ -214,7 +219,8 @@ class Scribble(Tool):
                 found[found == ground] = 0
             return labels.copy(), found  # they may be a view of the layer
 
-        dock.steps.compute(plane, work, lambda both: self._show(drawn, *both), key=self)
+        several = len(np.unique(drawn[drawn > 0])) > MANY
+        dock.steps.compute(plane, work, lambda both: self._show(drawn, *both), key=self, slow=several)
 
     def _show(self, drawn: np.ndarray, before: np.ndarray, found: np.ndarray) -> None:
         if self.plane is None or self._drawn is not drawn:
@@ -235,7 +241,7 @@ class Scribble(Tool):
         dock, plane, result, before = self.dock, self.plane, self._result, self._before
         if plane is None:
             return
-        if self._drawn is None:
+        if self._drawn is None or not self._drawn.any():
             dock.say("Nothing is drawn yet: draw first, then accept.")
             return
         if result is None or before is None:
@@ -253,6 +259,7 @@ class Scribble(Tool):
             )
             return
         self._accepting, drawn, strokes = False, self._drawn, self.strokes
+        self._accepted = accepted = object()
         said = f"The strokes are in {plane.layer.name!r}."
 
         def work(labels: np.ndarray) -> Edit:
@@ -266,8 +273,9 @@ class Scribble(Tool):
             elif self.strokes is strokes:  # something was drawn meanwhile
                 self._carry_anew()
 
-        dock.steps.edit(plane, work, by_tool=True, then=then)
+        dock.steps.edit(plane, work, by_tool=True, then=then, still=lambda: self._accepted is accepted)
 
     def drop(self) -> None:
+        self._accepted = None  # what is on its way, too
         self.dock.leave_tool()
         self.dock.say("The strokes are dropped; nothing has changed.")

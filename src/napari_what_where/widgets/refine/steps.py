@@ -81,14 +81,18 @@ class Steps:
         finish: Callable[[Any], None],
         *,
         key: Any = None,
+        slow: bool = False,
     ) -> None:
-        """Call ``finish(work(labels))`` with a plane's labels as they are; of a large one in a thread."""
+        """Call ``finish(work(labels))`` with a plane's labels as they are; in a thread of a large one, or of ``slow``
+        work.
+        """
+        pixels = AT_ONCE + 1 if slow else plane.size
 
         def begin() -> None:
             labels = plane.read()
-            if plane.size > AT_ONCE:  # the user may paint meanwhile
+            if pixels > AT_ONCE:  # the user may paint meanwhile
                 labels = np.array(labels)
-            self.perform(lambda report: work(labels), finish, pixels=plane.size)
+            self.perform(lambda report: work(labels), finish, pixels=pixels)
 
         self._dock.work.add(begin, key=key)
 
@@ -106,10 +110,11 @@ class Steps:
         *,
         by_tool: bool = False,
         then: Callable[[], None] = lambda: None,
+        still: Callable[[], bool] = lambda: True,
     ) -> None:
         """Make an edit of a plane one step of undo; ``by_tool``: the tool that is on goes on with it.
 
-        ``then`` is called once that is done, and not if it can not be.
+        ``then`` is called once that is done, and not if it can not be. Nothing is done if it is not ``still`` wanted.
         """
 
         def both(labels: np.ndarray) -> tuple[Edit, Change | None]:
@@ -117,6 +122,8 @@ class Steps:
             return edit, prepare(plane, edit, labels)
 
         def finish(found: tuple[Edit, Change | None]) -> None:
+            if not still():
+                return
             edit, change = found
             said = edit.said if change is None else said_where(edit.said, [plane])
             done = self.commit(plane.layer, [] if change is None else [change], said, by_tool=by_tool)

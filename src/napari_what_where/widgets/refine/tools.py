@@ -9,6 +9,9 @@ from napari_what_where.widgets.refine.planes import join
 from napari_what_where.widgets.refine.target import Plane
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from napari_what_where.refinement.edit import Edit
     from napari_what_where.refinement.similar import Likeness
     from napari_what_where.widgets.refine.dock import RefineDock
     from napari_what_where.widgets.refine.guides import Known
@@ -54,6 +57,10 @@ class Tool:
 
     def drop(self) -> None:
         """Forget the preview."""
+
+    def decline(self) -> None:
+        """The user wants none of the preview."""
+        self.drop()
 
 
 class Merge(Tool):
@@ -122,6 +129,8 @@ class Similar(Tool):
         self.preview = Preview(dock.viewer, whole=False)
         self.likeness: Likeness | None = None
         self._plane: Plane | None = None
+        self._accepted: object | None = None
+        """Of the last time that a preview was accepted, unless it has been dropped since."""
 
     @property
     def deciding(self) -> bool:  # type: ignore[override]
@@ -187,14 +196,20 @@ class Similar(Tool):
         if likeness is None or plane is None:
             return
         as_one, free = self.dock.panel.as_one.isChecked(), self.dock.free_label(plane.layer)
+        self._accepted = accepted = object()
 
         def then() -> None:
             if self.likeness is likeness:
                 self.drop()
 
-        self.dock.steps.edit(
-            plane, lambda labels: likeness.edit(labels, threshold, as_one=as_one, free=free), by_tool=True, then=then
-        )
+        def work(labels: np.ndarray) -> Edit:
+            return likeness.edit(labels, threshold, as_one=as_one, free=free)
+
+        self.dock.steps.edit(plane, work, by_tool=True, then=then, still=lambda: self._accepted is accepted)
+
+    def decline(self) -> None:
+        self._accepted = None  # what is on its way, too
+        self.drop()
 
     def drop(self) -> None:
         self.preview.clear()

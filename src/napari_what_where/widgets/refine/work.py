@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_what_where.progress import Progress, Report
@@ -38,6 +39,11 @@ class Work(QObject):
         self._timer.timeout.connect(self._tell)
         self._running = False
         self._closed = False
+
+    @property
+    def _over(self) -> bool:
+        """Whether nobody is to hear of anything any more; in a window that was never shown nobody calls close."""
+        return self._closed or not isalive(self)
 
     @property
     def idle(self) -> bool:
@@ -83,7 +89,7 @@ class Work(QObject):
         """
 
         def succeed(answer: Any) -> None:
-            if task.cancelled:
+            if task.cancelled or self._over:
                 return
             self._front = 0
             try:
@@ -95,12 +101,12 @@ class Work(QObject):
                 self._front = None
 
         def fail(problem: Exception) -> None:
-            if not task.cancelled:
+            if not task.cancelled and not self._over:
                 otherwise()
                 self.failed.emit(problem)
 
         def end() -> None:
-            if task.cancelled:
+            if task.cancelled and not self._over:
                 otherwise()
             self._end(task)
 
@@ -124,7 +130,7 @@ class Work(QObject):
         if self.task is not task:  # what finished it has begun another, whose end goes on
             return
         self.task = None
-        if self._closed:
+        if self._over:
             return
         self._timer.stop()
         self.busy.emit(False)
@@ -144,7 +150,7 @@ class Work(QObject):
 
     def _go_on(self) -> None:
         """Call what waits, unless a task has begun: that one's end goes on."""
-        while self._waiting and self.task is None and not self._running and not self._closed:
+        while self._waiting and self.task is None and not self._running and not self._over:
             self._call(self._waiting.pop(0)[1])
 
     def _tell(self) -> None:
