@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import string
 import tempfile
 from collections.abc import Callable
@@ -268,6 +269,9 @@ LAYERS = {
 
 def save_tiny(name: str, folder: Path) -> Path:
     """Write the pipeline of that name; ``torch.manual_seed`` decides its weights."""
+    for library in ("transformers", "diffusers"):
+        # A thread of the program may be at it: import statements would give what is there so far.
+        importlib.import_module(library)
     torch.manual_seed(sorted(PIPELINES).index(name))
     pipeline = PIPELINES[name]()
     for component in pipeline.components.values():

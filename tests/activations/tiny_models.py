@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,8 @@ WITH_MORE: dict[str, str] = {
 
 def configuration(class_name: str) -> Any:
     """A small configuration of a class of either table."""
-    import transformers
+    # A thread of the program may be at it: the import statement would give what is there so far.
+    transformers = importlib.import_module("transformers")
 
     if class_name in ("CLIPModel", "SiglipModel"):
         kind = getattr(transformers, class_name.replace("Model", "Config"))
@@ -78,7 +80,7 @@ def configuration(class_name: str) -> Any:
 
 def saved(class_name: str, folder: Path, change: Callable[[torch.nn.Module], Any] = lambda model: None) -> Path:
     """The folder, with a small model of that class; weights are large enough for attention to differ from its mean."""
-    import transformers
+    transformers = importlib.import_module("transformers")
 
     torch.manual_seed(0)
     model = getattr(transformers, class_name)(configuration(class_name))
