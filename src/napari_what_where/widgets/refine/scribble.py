@@ -219,10 +219,10 @@ class Scribble(Tool):
                 found[found == ground] = 0
             return labels.copy(), found  # they may be a view of the layer
 
-        several = len(np.unique(drawn[drawn > 0])) > MANY
-        dock.steps.compute(plane, work, lambda both: self._show(drawn, *both), key=self, slow=several)
+        count = len(np.unique(drawn[drawn > 0]))
+        dock.steps.compute(plane, work, lambda both: self._show(drawn, count, *both), key=self, slow=count > MANY)
 
-    def _show(self, drawn: np.ndarray, before: np.ndarray, found: np.ndarray) -> None:
+    def _show(self, drawn: np.ndarray, count: int, before: np.ndarray, found: np.ndarray) -> None:
         if self.plane is None or self._drawn is not drawn:
             return  # a later stroke is on its way
         self._result, self._before = found, before
@@ -230,7 +230,6 @@ class Scribble(Tool):
         if self._accepting:
             self.accept()
             return
-        count = len(np.unique(drawn[drawn > 0]))
         noun = "number" if count == 1 else "numbers"
         self.dock.say(f"Strokes in {count} {noun}, carried to the rest. Accept, drop, or draw on.")
         self.dock.show_decision()
